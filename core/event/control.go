@@ -1,0 +1,72 @@
+package event
+
+import "github.com/spotserve/spotserve/core/experiment"
+
+// StartExperiment asks for a run. Names are as the user typed them; the
+// trace-replayer checks them against the catalogue.
+type StartExperiment struct {
+	Experiment experiment.Kind
+	Approach   string
+	Model      string
+	Trace      string
+	Nodes      int    // of an on-demand fleet
+	Level      int    // of an ablation
+	YAML       string // of a custom experiment
+	Options    StartOptions
+}
+
+// StartOptions are the settings of a run. Zero values ask for the experiment's
+// own.
+type StartOptions struct {
+	Seed      uint64
+	TimeScale float64
+	Arrivals  string
+	Quirks    string
+	Name      string
+	Drain     bool
+	// Paths of the artifact's own files, on the trace-replayer's host.
+	AvailabilityFile string
+	ArrivalsFile     string
+	ProfileFile      string
+}
+
+// StopExperiment ends a run early; what it measured is kept.
+type StopExperiment struct{ Run string }
+
+// ExperimentAccepted answers a start: the run is queued under its id.
+type ExperimentAccepted struct {
+	StartSeq uint64 // stream sequence of the start message
+	Run      string
+}
+
+// ExperimentRefused answers a start that cannot run.
+type ExperimentRefused struct {
+	StartSeq uint64
+	Reason   string
+	Allowed  []string
+}
+
+// RollCalled asks all services to say who they are.
+type RollCalled struct{ Call string }
+
+// ServicePresent answers a roll call.
+type ServicePresent struct {
+	Call    string
+	Service string   // trace-replayer, planner, worker, collector
+	Nodes   []string // of a worker: the nodes it stands for; "*" is every node
+}
+
+// RunRecorded says that all rows of a run are in the store.
+type RunRecorded struct {
+	Run  string
+	Rows int
+}
+
+// Kind implements Body.
+func (StartExperiment) Kind() Kind    { return "start" }
+func (StopExperiment) Kind() Kind     { return "stop" }
+func (ExperimentAccepted) Kind() Kind { return "accepted" }
+func (ExperimentRefused) Kind() Kind  { return "refused" }
+func (RollCalled) Kind() Kind         { return "roll_called" }
+func (ServicePresent) Kind() Kind     { return "service_present" }
+func (RunRecorded) Kind() Kind        { return "run_recorded" }

@@ -1,0 +1,115 @@
+// Package event holds the facts and commands that the cores exchange.
+//
+// Facts are in the past tense, commands in the imperative. An Event's Time is
+// the nominal experiment time at which its receiver takes it: a sender adds the
+// modelled delay of the hop, so the bus's own latency never enters a result.
+package event
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// SchemaVersion is the version of the payloads written by this build.
+const SchemaVersion = 1
+
+// Event is the envelope of a payload.
+type Event struct {
+	Run     string
+	Source  string // who said it: "replayer", "planner", or the worker's node
+	Seq     uint64 // counts the events of Source in this run, from 1
+	To      string // the node that a command is for; empty on facts
+	Time    vtime.Time
+	Cause   ID // the event that led to this one; zero for the first of a chain
+	Version int
+
+	// Watermark promises that Source will send nothing with a lower Time,
+	// unless a command it has not seen yet makes it. Seen is the highest Seq
+	// of the planner that went into the promise.
+	Watermark vtime.Time
+	Seen      uint64
+
+	Body Body
+}
+
+// ID names an event within its run.
+type ID struct {
+	Source string
+	Seq    uint64
+}
+
+func (id ID) String() string { return fmt.Sprintf("%s/%d", id.Source, id.Seq) }
+
+// ID returns the event's name.
+func (e Event) ID() ID { return ID{e.Source, e.Seq} }
+
+// Names of the sources that are not nodes.
+const (
+	SourceReplayer = "replayer"
+	SourcePlanner  = "planner"
+)
+
+// Body is a payload.
+type Body interface {
+	// Kind names the payload; it is the last part of the event's subject.
+	Kind() Kind
+}
+
+// Kind names a payload type in snake case, "request_completed" for example.
+type Kind string
+
+// class is an event's place among events of the same instant.
+type class int
+
+const (
+	classCompletion class = iota // a worker's own end of a batch
+	classResponse                // a worker's fact, at the planner
+	classFleet
+	classArrival
+	classDispatch // a planner's command, at the worker
+	classTimer
+)
+
+func classOf(b Body) class {
+	switch b := b.(type) {
+	case TimerFired:
+		if b.Completion {
+			return classCompletion
+		}
+		return classTimer
+	case RequestArrived:
+		return classArrival
+	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded:
+		return classFleet
+	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain:
+		return classDispatch
+	default:
+		return classResponse
+	}
+}
+
+// Compare is the declared order of events: by time, then completion, response,
+// fleet, arrival, dispatch, timer, then source and sequence. It is total, so
+// neither the bus nor a map ever decides what happens first.
+func Compare(a, b Event) int {
+	switch {
+	case a.Time != b.Time:
+		return sign(a.Time < b.Time)
+	case classOf(a.Body) != classOf(b.Body):
+		return sign(classOf(a.Body) < classOf(b.Body))
+	case a.Source != b.Source:
+		return strings.Compare(a.Source, b.Source)
+	case a.Seq != b.Seq:
+		return sign(a.Seq < b.Seq)
+	}
+	return 0
+}
+
+func sign(less bool) int {
+	if less {
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,68 @@
+package event
+
+import (
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// RunStarted opens a run and carries all that planner and workers need.
+type RunStarted struct {
+	Spec experiment.Spec
+	// WallStart is the wall clock at experiment time 0, in Unix nanoseconds;
+	// live runs are paced from it. 0 in virtual time.
+	WallStart int64
+}
+
+// AcquisitionNoticed says that instances will join at ReadyAt.
+type AcquisitionNoticed struct {
+	Instances []experiment.Instance
+	ReadyAt   vtime.Time
+}
+
+// InstanceAcquired says that instances have joined.
+type InstanceAcquired struct{ Instances []experiment.Instance }
+
+// PreemptionNoticed says that nodes will go at Deadline.
+type PreemptionNoticed struct {
+	Nodes    []string
+	Deadline vtime.Time
+}
+
+// InstanceLost says that nodes have gone, with all they held.
+type InstanceLost struct{ Nodes []string }
+
+// ThroughputRequired replaces the throughput that the configuration has to
+// sustain, in requests/s.
+type ThroughputRequired struct{ RequestsPerSecond float64 }
+
+// EndReason says why a run's input ended.
+type EndReason string
+
+// The reasons for the end of a run.
+const (
+	EndOfTrace EndReason = "trace"
+	Stopped    EndReason = "stopped"
+)
+
+// RunEnded says that nothing more will arrive.
+type RunEnded struct{ Reason EndReason }
+
+// RequestID numbers the requests of a run from 0.
+type RequestID uint64
+
+// RequestArrived hands a request over: from here on it is accepted.
+type RequestArrived struct {
+	Request      RequestID
+	PromptTokens int
+	OutputTokens int
+}
+
+// Kind implements Body.
+func (RunStarted) Kind() Kind         { return "run_started" }
+func (AcquisitionNoticed) Kind() Kind { return "acquisition_noticed" }
+func (InstanceAcquired) Kind() Kind   { return "instance_acquired" }
+func (PreemptionNoticed) Kind() Kind  { return "preemption_noticed" }
+func (InstanceLost) Kind() Kind       { return "instance_lost" }
+func (ThroughputRequired) Kind() Kind { return "throughput_required" }
+func (RunEnded) Kind() Kind           { return "run_ended" }
+func (RequestArrived) Kind() Kind     { return "request_arrived" }

@@ -1,0 +1,200 @@
+package event
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/migrate"
+	"github.com/spotserve/spotserve/core/topology"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// Epoch orders plans: the planner's term of leadership, then its plans.
+type Epoch struct {
+	Term uint64
+	N    uint64
+}
+
+// Less reports whether e is older than o.
+func (e Epoch) Less(o Epoch) bool {
+	return e.Term < o.Term || e.Term == o.Term && e.N < o.N
+}
+
+func (e Epoch) String() string { return fmt.Sprintf("%d.%d", e.Term, e.N) }
+
+// Candidate is one configuration with what the controller expects of it.
+type Candidate struct {
+	Config     topology.ParallelConfig
+	Latency    time.Duration // l_exe of one batch of B
+	Throughput float64       // requests/s of all pipelines
+}
+
+// ConfigChosen is the controller's decision and the alternatives that it beat.
+type ConfigChosen struct {
+	Epoch      Epoch
+	Config     topology.ParallelConfig
+	BatchLimit int
+	// ChangeAt is the time of the availability event behind the decision.
+	ChangeAt       vtime.Time
+	DevicesChanged int // working devices that did not work before
+	GPUs           int // GPUs that the controller could use
+	Chosen         Candidate
+	RunnersUp      []Candidate
+	Why            string
+	Pipelines      []PipelinePlace
+}
+
+// PipelinePlace says which nodes form a pipeline; Leader runs its batches.
+type PipelinePlace struct {
+	Pipeline int
+	Leader   string
+	Nodes    []string
+}
+
+// MigrationPlanned sums up the plan behind an epoch; its steps travel with the
+// ApplyMigration commands of the nodes that take part.
+type MigrationPlanned struct {
+	Epoch    Epoch
+	Begin    vtime.Time
+	Deadline vtime.Time // when the first leaving node goes; vtime.Never if none
+	// ReadyAt is when the last pipeline is expected to serve.
+	ReadyAt           vtime.Time
+	Estimate          time.Duration
+	Steps             int
+	ModelBytes        int64
+	CacheBytes        int64
+	DiskBytes         int64
+	InterNodeBytes    int64
+	BusiestNodeBytes  int64
+	BusiestIntraBytes int64
+	ResumedRequests   int // requests whose KV cache moves along
+	RequeuedRequests  int // requests that go back to the queue
+}
+
+// ApplyMigration tells a node its part in a new configuration. No placements
+// means that the node keeps nothing and stands by.
+type ApplyMigration struct {
+	Epoch      Epoch
+	Config     topology.ParallelConfig
+	BatchLimit int
+	Begin      vtime.Time
+	Placements []topology.Placement // of this node's devices
+	Steps      []migrate.Step       // that this node sends or receives
+	Pipelines  []PipelineStart      // pipelines that this node has a stage of
+}
+
+// PipelineStart says how one pipeline comes up.
+type PipelineStart struct {
+	Pipeline int
+	Leader   bool // this node runs the pipeline's batches
+	// EngineReadyAt is when the engine answers; ContextReadyAt is when all
+	// context is in place. A first prefill may run ahead of ContextReadyAt by
+	// its own length, because stages fill in order.
+	EngineReadyAt  vtime.Time
+	ContextReadyAt vtime.Time
+	Resume         []AssignedRequest // an interrupted batch with its KV cache
+}
+
+// AssignedRequest is a request as a pipeline gets it.
+type AssignedRequest struct {
+	Request      RequestID
+	PromptTokens int
+	OutputTokens int
+	Committed    int // tokens that are already generated and kept
+}
+
+// AssignRequests puts requests into a pipeline's pool.
+type AssignRequests struct {
+	Epoch    Epoch
+	Pipeline int
+	Requests []AssignedRequest
+}
+
+// ArrangeInterruption asks a pipeline to stop just in time for a migration.
+type ArrangeInterruption struct {
+	Epoch    Epoch
+	Pipeline int
+	// Acquisition tells the two rules of section 4.1 apart: before an
+	// acquisition a pipeline decodes until At, before a preemption so long
+	// that the migration still fits before At.
+	Acquisition bool
+	At          vtime.Time
+	Migration   time.Duration // the estimate of the migration that follows
+}
+
+// StopPipeline ends a pipeline at once, because a node of it is gone. What it
+// had computed beyond the last commit is lost.
+type StopPipeline struct {
+	Epoch    Epoch
+	Pipeline int
+}
+
+// Drain tells a node that the run is over.
+type Drain struct{}
+
+// RequestRecord is the life of a request, told when it ends.
+type RequestRecord struct {
+	Request      RequestID
+	Arrived      vtime.Time
+	Started      vtime.Time // of its first batch; vtime.Never if there was none
+	Finished     vtime.Time // of its response; vtime.Never if unfinished
+	Compute      time.Duration
+	PromptTokens int
+	OutputTokens int
+	Committed    int // tokens carried over interruptions
+	Recomputed   int // tokens that were computed and lost
+	Interrupted  int // how often
+	Pipeline     int // the last one; -1 if there was none
+	Config       topology.ParallelConfig
+}
+
+// RequestCompleted ends a request with its answer.
+type RequestCompleted struct{ Record RequestRecord }
+
+// RequestUnfinished ends a request because its run is over.
+type RequestUnfinished struct{ Record RequestRecord }
+
+// RequestRefused ends a request that cannot be served at all.
+type RequestRefused struct {
+	Request RequestID
+	Reason  string
+}
+
+// NodeTimeAccounted is one stretch of a node's life that is paid for.
+type NodeTimeAccounted struct {
+	Node   string
+	Market cost.Market
+	From   vtime.Time
+	To     vtime.Time
+	USD    float64
+}
+
+// RunFinished closes a run with its totals.
+type RunFinished struct {
+	Reason           EndReason
+	Accepted         int
+	Completed        int
+	UnfinishedAtEnd  int
+	Refused          int
+	Lost             int // accepted requests without a terminal state: a defect
+	Duplicated       int // second completions seen and dropped
+	LateFacts        int
+	Interruptions    int
+	TokensRecomputed int
+	CostUSD          float64
+}
+
+// Kind implements Body.
+func (ConfigChosen) Kind() Kind        { return "config_chosen" }
+func (MigrationPlanned) Kind() Kind    { return "migration_planned" }
+func (ApplyMigration) Kind() Kind      { return "apply_migration" }
+func (AssignRequests) Kind() Kind      { return "assign_requests" }
+func (ArrangeInterruption) Kind() Kind { return "arrange_interruption" }
+func (StopPipeline) Kind() Kind        { return "stop_pipeline" }
+func (Drain) Kind() Kind               { return "drain" }
+func (RequestCompleted) Kind() Kind    { return "request_completed" }
+func (RequestUnfinished) Kind() Kind   { return "request_unfinished" }
+func (RequestRefused) Kind() Kind      { return "request_refused" }
+func (NodeTimeAccounted) Kind() Kind   { return "node_time_accounted" }
+func (RunFinished) Kind() Kind         { return "run_finished" }

@@ -1,0 +1,86 @@
+package event
+
+import "github.com/spotserve/spotserve/core/vtime"
+
+// ContextMigrated says that a node has all context of its new positions.
+type ContextMigrated struct {
+	Epoch     Epoch
+	At        vtime.Time
+	Bytes     int64 // received from other devices
+	DiskBytes int64 // loaded from disk
+}
+
+// StageStarted says that this node's part of a stage can compute.
+type StageStarted struct {
+	Epoch    Epoch
+	Pipeline int
+	Stage    int
+	Shards   int // tensor shards of the stage on this node
+	At       vtime.Time
+}
+
+// BatchStarted says what a pipeline computes now.
+type BatchStarted struct {
+	Epoch    Epoch
+	Pipeline int
+	Batch    uint64 // counts the batches of (Epoch, Pipeline) from 1
+	Requests []RequestID
+	Resumed  bool
+	At       vtime.Time
+}
+
+// TokensCommitted says how far a batch's tokens are kept: Tokens of them since
+// the batch started, for every request that still needs as many.
+type TokensCommitted struct {
+	Epoch    Epoch
+	Pipeline int
+	Batch    uint64
+	Tokens   int
+	At       vtime.Time
+}
+
+// BatchCompleted says that all requests of a batch are answered.
+type BatchCompleted struct {
+	Epoch     Epoch
+	Pipeline  int
+	Batch     uint64
+	Requests  []RequestID
+	StartedAt vtime.Time
+	EndedAt   vtime.Time
+}
+
+// Progress is how far an interrupted request has come.
+type Progress struct {
+	Request   RequestID
+	Committed int // tokens kept, over all its batches
+}
+
+// PipelineExited says that a pipeline stopped for a migration.
+type PipelineExited struct {
+	Epoch       Epoch
+	Pipeline    int
+	At          vtime.Time
+	Batch       uint64 // the interrupted batch; 0 if there was none
+	StartedAt   vtime.Time
+	Interrupted []Progress  // its requests, with their KV cache on the pipeline
+	Unprocessed []RequestID // of the pool
+}
+
+// WatermarkAdvanced carries nothing but its envelope's watermark.
+type WatermarkAdvanced struct{}
+
+// TimerFired is a timer coming back to the core that set it.
+type TimerFired struct {
+	Timer      string
+	Completion bool
+}
+
+// Kind implements Body.
+func (ContextMigrated) Kind() Kind   { return "context_migrated" }
+func (StageStarted) Kind() Kind      { return "stage_started" }
+func (BatchStarted) Kind() Kind      { return "batch_started" }
+func (TokensCommitted) Kind() Kind   { return "tokens_committed" }
+func (BatchCompleted) Kind() Kind    { return "batch_completed" }
+func (PipelineExited) Kind() Kind    { return "pipeline_exited" }
+func (WatermarkAdvanced) Kind() Kind { return "watermark_advanced" }
+func (TimerFired) Kind() Kind        { return "timer_fired" }

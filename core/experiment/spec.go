@@ -1,0 +1,129 @@
+// Package experiment describes a run after every name has been looked up.
+//
+// A Spec is what the planner and the workers need; a Timeline is what the
+// trace-replayer plays. The catalogue makes both from names or files.
+package experiment
+
+import (
+	"time"
+
+	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// Kind is the published experiment that a run belongs to.
+type Kind string
+
+// The kinds of experiments.
+const (
+	EndToEnd Kind = "e2e"
+	OnDemand Kind = "ondemand"
+	Workload Kind = "workload"
+	Ablation Kind = "ablation"
+	Custom   Kind = "custom"
+)
+
+// Approach is how a run answers a change of the fleet.
+type Approach string
+
+// The approaches.
+const (
+	SpotServe         Approach = "spotserve"
+	Rerouting         Approach = "rerouting"
+	Reparallelization Approach = "reparallelization"
+)
+
+// Quirks says whether a run repeats the artifact's known flaws.
+type Quirks string
+
+// The settings of quirks.
+const (
+	QuirksNone     Quirks = "none"
+	QuirksArtifact Quirks = "artifact"
+)
+
+// Batching is the request manager's policy.
+type Batching string
+
+// The batching policies, both static: nothing joins a running batch.
+const (
+	// Pooled tops up the pool of a busy pipeline: the artifact's --old-batching.
+	Pooled Batching = "pooled"
+	// IdleOnly gives requests to idle pipelines only.
+	IdleOnly Batching = "idle-only"
+)
+
+// Spec is a resolved experiment.
+type Spec struct {
+	Kind     Kind
+	Name     string // the user's own name for the run, may be empty
+	Approach Approach
+	Trace    string // name of the availability trace or its file
+	Level    int    // ablation level, 0 elsewhere
+	Arrivals string // arrival kind: artifact, gamma, poisson, even, file
+	Quirks   Quirks
+	Seed     uint64
+
+	TimeScale float64 // experiment seconds a wall second; 0 in virtual time
+	Virtual   bool
+	Drain     bool // run on after the end until every accepted request is done
+
+	Model    cost.Model
+	Profile  cost.Profile
+	Instance cost.InstanceType
+	Engine   cost.EngineCosts
+	Delays   cost.Delays
+
+	Grace              time.Duration // notice ahead of every availability event
+	ArrivalRate        float64       // requests/s
+	RequiredThroughput float64       // requests/s the configuration has to sustain
+	BatchLimit         int           // largest B, and the running batch limit
+	Batching           Batching
+	PoolDepth          int // a pipeline's pool holds below PoolDepth*B
+	PromptTokens       int // S_in of a request that names none
+	OutputTokens       int // S_out of a request that names none
+	CommitInterval     int // tokens between commits inside a batch
+
+	Nodes []string   // every node of the availability trace, in node order
+	End   vtime.Time // when the trace is done
+}
+
+// Instance is one node as the cloud hands it out.
+type Instance struct {
+	Node   string
+	Market cost.Market
+	GPUs   int
+}
+
+// ChangeKind says what an availability change does.
+type ChangeKind string
+
+// The kinds of availability changes.
+const (
+	Add        ChangeKind = "add"
+	Remove     ChangeKind = "remove"
+	Throughput ChangeKind = "throughput" // only the required throughput changes
+)
+
+// Change is one availability event of a trace.
+type Change struct {
+	At        vtime.Time
+	Kind      ChangeKind
+	Instances []Instance
+	// RequiredThroughput in requests/s replaces the target from At on; 0 keeps it.
+	RequiredThroughput float64
+}
+
+// Arrival is one request of a trace.
+type Arrival struct {
+	At           vtime.Time
+	PromptTokens int
+	OutputTokens int
+}
+
+// Timeline is what the trace-replayer plays: both lists ascend by At.
+type Timeline struct {
+	Changes  []Change
+	Arrivals []Arrival
+	End      vtime.Time
+}

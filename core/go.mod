@@ -1,0 +1,3 @@
+module github.com/spotserve/spotserve/core
+
+go 1.26

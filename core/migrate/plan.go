@@ -1,0 +1,54 @@
+// Package migrate plans how model weights and KV cache get from where they are
+// to where a new configuration needs them (paper section 3.4).
+package migrate
+
+import (
+	"time"
+
+	"github.com/spotserve/spotserve/core/topology"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// ContextKind tells the two kinds of context apart.
+type ContextKind string
+
+// The kinds of context.
+const (
+	ModelContext ContextKind = "model" // weights
+	CacheContext ContextKind = "cache" // KV cache of an interrupted batch
+)
+
+// Step moves one piece of context.
+type Step struct {
+	Kind     ContextKind
+	Pipeline int // the pipeline that receives the piece
+	Stage    int // its stage
+	Bytes    int64
+	// From is the device that holds the piece; the zero Device stands for the
+	// disk.
+	From topology.Device
+	To   topology.Device
+	// Deadline is when From or To leaves; vtime.Never when both stay.
+	Deadline vtime.Time
+}
+
+// FromDisk reports whether the piece is reloaded because no device holds it.
+func (s Step) FromDisk() bool { return s.From == topology.Device{} }
+
+// Plan is a migration as data: its steps in the order of execution.
+type Plan struct {
+	Steps []Step
+	// Estimate is the modelled time from the first step to the last byte,
+	// set-up included.
+	Estimate time.Duration
+
+	ModelBytes     int64 // weights moved between devices
+	CacheBytes     int64 // KV cache moved between devices
+	DiskBytes      int64 // weights reloaded from disk
+	InterNodeBytes int64 // part of ModelBytes+CacheBytes that crosses the network
+	// BusiestNodeBytes is the largest in+out traffic of one node, which bounds
+	// the migration together with BusiestIntraBytes, the largest traffic
+	// inside one.
+	BusiestNodeBytes  int64
+	BusiestIntraBytes int64
+}

@@ -1,0 +1,129 @@
+// Package bus is the message bus as the services see it: two append-only
+// streams of subjects, read from any position.
+//
+// Promises, kept by every implementation and checked by bustest:
+//   - Messages of one Publisher land in the stream in the order of its Publish
+//     calls. A stream numbers its messages from its first sequence without gaps
+//     in what a reader of all subjects sees.
+//   - A Follow sees every matching message from its start position on, once and
+//     in stream order, also across reconnects. It needs no acknowledgement.
+//   - A Consume delivers at least once. What is not acknowledged comes again,
+//     also to the next process that consumes under the same name.
+//   - A slow reader delays nobody else; its messages wait in the stream.
+//   - A message whose ID was published to the stream within the deduplication
+//     window is dropped. That is a convenience, not a guarantee to build on.
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Stream names one of the two streams.
+type Stream string
+
+// The streams and the subjects they hold.
+const (
+	Control Stream = "SPOT_CONTROL" // spot.control.>
+	Runs    Stream = "SPOT_RUNS"    // spot.run.>
+)
+
+// Subjects returns the wildcard that s stores.
+func (s Stream) Subjects() string {
+	if s == Control {
+		return "spot.control.>"
+	}
+	return "spot.run.>"
+}
+
+// Message is one entry of a stream.
+type Message struct {
+	Subject   string
+	Data      []byte
+	Seq       uint64 // position in the stream
+	Published time.Time
+}
+
+// Outgoing is a message to publish.
+type Outgoing struct {
+	Subject string
+	Data    []byte
+	ID      string // for deduplication; may be empty
+}
+
+// Position says where a reader starts.
+type Position struct {
+	// Seq is the first sequence to deliver; 0 means everything there is.
+	Seq uint64
+	// New skips everything that is in the stream already.
+	New bool
+}
+
+// Publisher appends messages.
+type Publisher interface {
+	// Publish hands a message over in order and does not wait for the stream
+	// to store it. An earlier message that could not be stored makes it fail.
+	Publish(ctx context.Context, m Outgoing) error
+	// PublishWait stores a message and returns its sequence.
+	PublishWait(ctx context.Context, m Outgoing) (uint64, error)
+	// Flush waits until everything handed over is stored.
+	Flush(ctx context.Context) error
+}
+
+// Subscription delivers messages until it is stopped or its context ends.
+type Subscription interface {
+	// C is closed when the subscription is over; Err then says why. It is nil
+	// after Stop and after the context's end.
+	C() <-chan Message
+	Err() error
+	Stop()
+}
+
+// Follower reads a stream in order, without acknowledgements.
+type Follower interface {
+	Follow(ctx context.Context, s Stream, from Position, filters ...string) (Subscription, error)
+	// LastSeq is the sequence of the newest message of s, 0 if there is none.
+	LastSeq(ctx context.Context, s Stream) (uint64, error)
+}
+
+// Delivery is a message that wants an acknowledgement.
+type Delivery struct {
+	Message
+	Ack func() error // safe to call more than once
+}
+
+// Work delivers messages of a durable consumer.
+type Work interface {
+	C() <-chan Delivery
+	Err() error
+	Stop()
+}
+
+// Consumer reads a stream with acknowledgements, under a durable name.
+type Consumer interface {
+	Consume(ctx context.Context, s Stream, durable string, filters ...string) (Work, error)
+}
+
+// Purger forgets messages.
+type Purger interface {
+	// Purge removes the messages of s that match the filter.
+	Purge(ctx context.Context, s Stream, filter string) error
+}
+
+// Bus is all of it.
+type Bus interface {
+	Publisher
+	Follower
+	Consumer
+	Purger
+	// Close flushes and lets go. The streams stay.
+	Close() error
+}
+
+// ErrClosed is returned by every call on a closed bus.
+var ErrClosed = errors.New("bus: closed")
+
+// ErrSubject is returned for a subject that no stream holds or that is not
+// well formed.
+var ErrSubject = errors.New("bus: no stream holds this subject")

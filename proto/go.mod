@@ -1,0 +1,3 @@
+module github.com/spotserve/spotserve/proto
+
+go 1.26
