@@ -1,0 +1,61 @@
+# What a developer does every day; CI runs the same steps through .ci/run.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The module folders, from go.work.
+modules := $(shell go work edit -json | sed -n 's/.*"DiskPath": "\.\/\(.*\)".*/\1/p')
+commands := ./cmd/spotserve $(foreach s,trace-replayer planner worker collector plotter,./services/$s/cmd/$s)
+packages := $(modules:%=./%/...)
+
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the command line and the five services, static, into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ $(commands)
+
+.PHONY: test
+test: ## all tests of all modules
+	go test work
+
+.PHONY: race
+race: ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race $(packages)
+
+.PHONY: lint
+lint: ## go vet, golangci-lint and buf lint
+	bin=$$(bash .ci/tools buf golangci-lint); \
+	go vet work; \
+	"$$bin/golangci-lint" run $(packages); \
+	"$$bin/buf" lint proto
+
+.PHONY: format
+format: ## gofmt and goimports
+	bin=$$(bash .ci/tools golangci-lint); "$$bin/golangci-lint" fmt $(modules)
+
+.PHONY: generate
+generate: ## the Go code of proto/
+	bin=$$(bash .ci/tools buf protoc-gen-go); cd proto; PATH=$$bin:$$PATH buf generate
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	bash .ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## each benchmark for BENCHTIME
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(packages)
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module, one version of each library
+	for m in $(modules); do (cd $$m && GOWORK=off go mod tidy); done
+	go work sync
+
+.PHONY: ci
+ci: ## everything that CI runs
+	bash .ci/run
