@@ -12,6 +12,7 @@
 //   - A slow reader delays nobody else; its messages wait in the stream.
 //   - A message whose ID was published to the stream within the deduplication
 //     window is dropped. That is a convenience, not a guarantee to build on.
+//   - Nobody changes a payload once it was published: readers share it.
 package bus
 
 import (
@@ -63,11 +64,13 @@ type Position struct {
 // Publisher appends messages.
 type Publisher interface {
 	// Publish hands a message over in order and does not wait for the stream
-	// to store it. An earlier message that could not be stored makes it fail.
+	// to store it. If an earlier message could not be stored, Publish returns
+	// that error instead, once, and drops m.
 	Publish(ctx context.Context, m Outgoing) error
 	// PublishWait stores a message and returns its sequence.
 	PublishWait(ctx context.Context, m Outgoing) (uint64, error)
-	// Flush waits until everything handed over is stored.
+	// Flush waits until everything handed over is stored, and returns the
+	// error of a message that could not be.
 	Flush(ctx context.Context) error
 }
 
@@ -83,14 +86,17 @@ type Subscription interface {
 // Follower reads a stream in order, without acknowledgements.
 type Follower interface {
 	Follow(ctx context.Context, s Stream, from Position, filters ...string) (Subscription, error)
-	// LastSeq is the sequence of the newest message of s, 0 if there is none.
+	// LastSeq is the sequence of the newest message that s ever stored, also
+	// when it was purged since; 0 if there was none.
 	LastSeq(ctx context.Context, s Stream) (uint64, error)
 }
 
 // Delivery is a message that wants an acknowledgement.
 type Delivery struct {
 	Message
-	Ack func() error // safe to call more than once
+	// Ack says that the message is dealt with. It is safe to call more than
+	// once and also when the Work is over.
+	Ack func() error
 }
 
 // Work delivers messages of a durable consumer.
@@ -100,7 +106,8 @@ type Work interface {
 	Stop()
 }
 
-// Consumer reads a stream with acknowledgements, under a durable name.
+// Consumer reads a stream with acknowledgements, under a durable name. Several
+// Works under one name share the messages. A new name starts at the beginning.
 type Consumer interface {
 	Consume(ctx context.Context, s Stream, durable string, filters ...string) (Work, error)
 }
@@ -117,13 +124,14 @@ type Bus interface {
 	Follower
 	Consumer
 	Purger
-	// Close flushes and lets go. The streams stay.
+	// Close flushes, ends all subscriptions with ErrClosed and lets go. The
+	// streams stay. Closing again does nothing.
 	Close() error
 }
 
-// ErrClosed is returned by every call on a closed bus.
+// ErrClosed is returned by every call on a closed bus but Close.
 var ErrClosed = errors.New("bus: closed")
 
-// ErrSubject is returned for a subject that no stream holds or that is not
-// well formed.
+// ErrSubject is returned for a subject or filter that no stream holds or that
+// is not well formed.
 var ErrSubject = errors.New("bus: no stream holds this subject")

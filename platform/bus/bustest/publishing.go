@@ -1,0 +1,270 @@
+package bustest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+var publishing = map[string]func(*testing.T, New){
+	"PublishKeepsOrder":         publishKeepsOrder,
+	"PublishersDoNotMix":        publishersDoNotMix,
+	"PublishWaitReturnsSeq":     publishWaitReturnsSeq,
+	"StreamsCountSeparately":    streamsCountSeparately,
+	"FirstSeq":                  firstSeq,
+	"RepeatedIDIsDropped":       repeatedIDIsDropped,
+	"RepeatedIDAfterTheWindow":  repeatedIDAfterTheWindow,
+	"FlushStores":               flushStores,
+	"BadSubjectIsRefused":       badSubjectIsRefused,
+	"PublishWithEndedContext":   publishWithEndedContext,
+	"PurgeRemovesWhatMatches":   purgeRemovesWhatMatches,
+	"PublishedIsTheTimeOfStore": publishedIsTheTimeOfStore,
+}
+
+func publishKeepsOrder(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	sub := follow(t, b, bus.Runs, bus.Position{})
+	const n = 5000
+	publish(t, b, "spot.run.r.fleet.x", 0, n)
+	for i, m := range take(t, sub.C(), n) {
+		if m.Seq != uint64(i+1) || text(m) != fmt.Sprintf("spot.run.r.fleet.x %d", i) {
+			t.Fatalf("message %d is %q with sequence %d; want payload %d and sequence %d", i, text(m), m.Seq, i, i+1)
+		}
+	}
+}
+
+func publishersDoNotMix(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	sub := follow(t, b, bus.Runs, bus.Position{})
+	const publishers, n = 8, 300
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for i := range n {
+				if err := b.Publish(t.Context(), bus.Outgoing{Subject: fmt.Sprintf("spot.run.r.%d", p), Data: payload(i)}); err != nil {
+					t.Errorf("publisher %d: %v", p, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]int{}
+	for i, m := range take(t, sub.C(), publishers*n) {
+		if m.Seq != uint64(i+1) {
+			t.Fatalf("sequence %d follows %d", m.Seq, i)
+		}
+		if got, want := string(m.Data), string(payload(seen[m.Subject])); got != want {
+			t.Fatalf("%s: payload %s; want %s", m.Subject, got, want)
+		}
+		seen[m.Subject]++
+	}
+}
+
+func publishWaitReturnsSeq(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	for i := range 3 {
+		// A message that is only handed over keeps its place before the next.
+		if err := b.Publish(t.Context(), bus.Outgoing{Subject: "spot.run.a"}); err != nil {
+			t.Fatal(err)
+		}
+		seq, err := b.PublishWait(within(t), bus.Outgoing{Subject: "spot.run.b"})
+		if want := uint64(2*i + 2); err != nil || seq != want {
+			t.Fatalf("sequence %d, %v; want %d", seq, err, want)
+		}
+	}
+}
+
+func streamsCountSeparately(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	for _, s := range []bus.Stream{bus.Control, bus.Runs} {
+		if seq, err := b.LastSeq(within(t), s); seq != 0 || err != nil {
+			t.Errorf("LastSeq of the empty %s = %d, %v; want 0", s, seq, err)
+		}
+	}
+	publish(t, b, "spot.control.experiment.start", 0, 2)
+	publish(t, b, "spot.run.r.x", 0, 5)
+	for s, want := range map[bus.Stream]uint64{bus.Control: 2, bus.Runs: 5} {
+		if seq, err := b.LastSeq(within(t), s); seq != want || err != nil {
+			t.Errorf("LastSeq of %s = %d, %v; want %d", s, seq, err, want)
+		}
+	}
+	if _, err := b.LastSeq(within(t), "SPOT_OTHER"); !errors.Is(err, bus.ErrSubject) {
+		t.Errorf("LastSeq of an unknown stream: %v; want ErrSubject", err)
+	}
+}
+
+func firstSeq(t *testing.T, open New) {
+	b := start(t, open, Options{FirstSeq: 41})
+	if seq, err := b.LastSeq(within(t), bus.Control); seq != 0 || err != nil {
+		t.Errorf("LastSeq of an empty stream = %d, %v; want 0", seq, err)
+	}
+	seq, err := b.PublishWait(within(t), bus.Outgoing{Subject: "spot.control.experiment.start"})
+	if seq != 41 || err != nil {
+		t.Errorf("first sequence %d, %v; want 41", seq, err)
+	}
+	if m := next(t, follow(t, b, bus.Control, bus.Position{}).C()); m.Seq != 41 {
+		t.Errorf("a follower sees sequence %d; want 41", m.Seq)
+	}
+	if seq, err := b.LastSeq(within(t), bus.Control); seq != 41 || err != nil {
+		t.Errorf("LastSeq = %d, %v; want 41", seq, err)
+	}
+}
+
+func repeatedIDIsDropped(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	send := func(id, data string) uint64 {
+		seq, err := b.PublishWait(within(t), bus.Outgoing{Subject: "spot.run.r.x", ID: id, Data: []byte(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	first := send("one", "a")
+	if seq := send("one", "b"); seq != first {
+		t.Errorf("the repeated message has sequence %d; want the first's, %d", seq, first)
+	}
+	send("two", "c")
+	send("", "d")
+	send("", "d") // no ID: never a repetition
+	// IDs belong to a stream.
+	if _, err := b.PublishWait(within(t), bus.Outgoing{Subject: "spot.control.x", ID: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	got := texts(take(t, follow(t, b, bus.Runs, bus.Position{}).C(), 4))
+	if want := []string{"spot.run.r.x a", "spot.run.r.x c", "spot.run.r.x d", "spot.run.r.x d"}; !slices.Equal(got, want) {
+		t.Errorf("stream has %q; want %q", got, want)
+	}
+	if seq, err := b.LastSeq(within(t), bus.Control); seq != 1 || err != nil {
+		t.Errorf("the other stream ends at %d, %v; want 1", seq, err)
+	}
+}
+
+func repeatedIDAfterTheWindow(t *testing.T, open New) {
+	b := start(t, open, Options{DuplicateWindow: 100 * time.Millisecond})
+	m := bus.Outgoing{Subject: "spot.run.r.x", ID: "one"}
+	first, err := b.PublishWait(within(t), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; {
+		seq, err := b.PublishWait(within(t), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seq > first {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the ID is never forgotten")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func flushStores(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	if err := b.Flush(within(t)); err != nil {
+		t.Fatalf("flush of nothing: %v", err)
+	}
+	for i := range 1000 {
+		if err := b.Publish(t.Context(), bus.Outgoing{Subject: "spot.run.r.x", Data: payload(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Flush(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if seq, err := b.LastSeq(within(t), bus.Runs); seq != 1000 || err != nil {
+		t.Errorf("after Flush the stream ends at %d, %v; want 1000", seq, err)
+	}
+}
+
+func badSubjectIsRefused(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	for _, subject := range []string{"", "other.run.x", "spot.run", "spot.run.*", "spot.run.>", "spot.run..x", "spot.run.a b"} {
+		m := bus.Outgoing{Subject: subject}
+		if err := b.Publish(t.Context(), m); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("Publish to %q: %v; want ErrSubject", subject, err)
+		}
+		if _, err := b.PublishWait(t.Context(), m); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("PublishWait to %q: %v; want ErrSubject", subject, err)
+		}
+	}
+	for _, filter := range []string{"", ">", "spot.control.>", "spot.run.a*", "spot.run.>.a"} {
+		if _, err := b.Follow(t.Context(), bus.Runs, bus.Position{}, filter); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("Follow %q: %v; want ErrSubject", filter, err)
+		}
+		if _, err := b.Consume(t.Context(), bus.Runs, "d", filter); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("Consume %q: %v; want ErrSubject", filter, err)
+		}
+		if err := b.Purge(t.Context(), bus.Runs, filter); !errors.Is(err, bus.ErrSubject) {
+			t.Errorf("Purge %q: %v; want ErrSubject", filter, err)
+		}
+	}
+	if _, err := b.Follow(t.Context(), "SPOT_OTHER", bus.Position{}); !errors.Is(err, bus.ErrSubject) {
+		t.Errorf("Follow of an unknown stream: %v; want ErrSubject", err)
+	}
+	if _, err := b.Consume(t.Context(), bus.Runs, "a.b"); err == nil {
+		t.Error("Consume under the name a.b succeeds; want an error")
+	}
+	if seq, err := b.LastSeq(within(t), bus.Runs); seq != 0 || err != nil {
+		t.Errorf("LastSeq = %d, %v; want 0: nothing was to be stored", seq, err)
+	}
+}
+
+func publishWithEndedContext(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := bus.Outgoing{Subject: "spot.run.r.x"}
+	if err := b.Publish(ctx, m); !errors.Is(err, context.Canceled) {
+		t.Errorf("Publish: %v; want context.Canceled", err)
+	}
+	if _, err := b.PublishWait(ctx, m); !errors.Is(err, context.Canceled) {
+		t.Errorf("PublishWait: %v; want context.Canceled", err)
+	}
+}
+
+func purgeRemovesWhatMatches(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	for i := range 3 {
+		publish(t, b, "spot.run.a.x", i, 1)
+		publish(t, b, "spot.run.b.x", i, 1)
+	}
+	if err := b.Purge(within(t), bus.Runs, "spot.run.a.>"); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "spot.run.a.x", 3, 1)
+	ms := take(t, follow(t, b, bus.Runs, bus.Position{}).C(), 4)
+	want := []string{"spot.run.b.x 0", "spot.run.b.x 1", "spot.run.b.x 2", "spot.run.a.x 3"}
+	if got := texts(ms); !slices.Equal(got, want) {
+		t.Errorf("after the purge: %q; want %q", got, want)
+	}
+	if ms[3].Seq != 7 {
+		t.Errorf("the first message after the purge has sequence %d; want 7", ms[3].Seq)
+	}
+	if err := b.Purge(within(t), bus.Runs, "spot.run.>"); err != nil {
+		t.Fatal(err)
+	}
+	if seq, err := b.LastSeq(within(t), bus.Runs); seq != 7 || err != nil {
+		t.Errorf("LastSeq of a purged stream = %d, %v; want 7", seq, err)
+	}
+}
+
+func publishedIsTheTimeOfStore(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	before := time.Now()
+	publish(t, b, "spot.run.r.x", 0, 1)
+	m := next(t, follow(t, b, bus.Runs, bus.Position{}).C())
+	// A server's clock may be coarser than ours.
+	if m.Published.Before(before.Add(-time.Second)) || m.Published.After(time.Now().Add(time.Second)) {
+		t.Errorf("published at %v; want about %v", m.Published, before)
+	}
+}

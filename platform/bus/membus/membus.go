@@ -1,0 +1,163 @@
+// Package membus is the bus in memory, for runs in one process and for tests.
+//
+// It starts goroutines only for subscriptions, one each, and they end before
+// Close returns. All it waits on are channels and timers, so it works inside a
+// testing/synctest bubble.
+package membus
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+)
+
+// Options are the settings of a bus. The zero value is usable.
+type Options struct {
+	FirstSeq        uint64        // of both streams' first message; 0: 1
+	DuplicateWindow time.Duration // how long an ID is remembered; 0: 2 minutes
+	AckWait         time.Duration // until an unacknowledged message comes again; 0: 30 seconds
+}
+
+// Bus is a bus.Bus.
+type Bus struct {
+	open    context.Context // ends with cause bus.ErrClosed
+	shut    context.CancelCauseFunc
+	logs    map[bus.Stream]*log
+	mu      sync.Mutex // orders readers.Go before readers.Wait
+	readers sync.WaitGroup
+}
+
+var _ bus.Bus = (*Bus)(nil)
+
+// New returns an empty bus.
+func New(o Options) *Bus {
+	o.FirstSeq = max(o.FirstSeq, 1)
+	if o.DuplicateWindow <= 0 {
+		o.DuplicateWindow = 2 * time.Minute
+	}
+	if o.AckWait <= 0 {
+		o.AckWait = 30 * time.Second
+	}
+	b := &Bus{logs: map[bus.Stream]*log{
+		bus.Control: newLog(o),
+		bus.Runs:    newLog(o),
+	}}
+	b.open, b.shut = context.WithCancelCause(context.Background())
+	return b
+}
+
+// Publish implements bus.Publisher.
+func (b *Bus) Publish(ctx context.Context, m bus.Outgoing) error {
+	_, err := b.PublishWait(ctx, m)
+	return err
+}
+
+// PublishWait implements bus.Publisher.
+func (b *Bus) PublishWait(ctx context.Context, m bus.Outgoing) (uint64, error) {
+	if err := b.usable(ctx); err != nil {
+		return 0, err
+	}
+	s, err := bus.StreamOf(m.Subject)
+	if err != nil {
+		return 0, err
+	}
+	return b.logs[s].append(m), nil
+}
+
+// Flush implements bus.Publisher.
+func (b *Bus) Flush(ctx context.Context) error { return b.usable(ctx) }
+
+// LastSeq implements bus.Follower.
+func (b *Bus) LastSeq(ctx context.Context, s bus.Stream) (uint64, error) {
+	if err := b.usable(ctx); err != nil {
+		return 0, err
+	}
+	if err := bus.CheckFilters(s, nil); err != nil {
+		return 0, err
+	}
+	return b.logs[s].last(), nil
+}
+
+// Purge implements bus.Purger.
+func (b *Bus) Purge(ctx context.Context, s bus.Stream, filter string) error {
+	if err := b.usable(ctx); err != nil {
+		return err
+	}
+	if err := bus.CheckFilters(s, []string{filter}); err != nil {
+		return err
+	}
+	b.logs[s].purge(filter)
+	return nil
+}
+
+// Follow implements bus.Follower.
+func (b *Bus) Follow(ctx context.Context, s bus.Stream, from bus.Position, filters ...string) (bus.Subscription, error) {
+	if err := b.usable(ctx); err != nil {
+		return nil, err
+	}
+	if err := bus.CheckFilters(s, filters); err != nil {
+		return nil, err
+	}
+	l := b.logs[s]
+	next, wake := l.attach(from)
+	f := feed.New[bus.Message](ctx, b.open)
+	b.read(func() {
+		defer l.detach(wake)
+		l.follow(f, next, wake, filters)
+		f.End(nil)
+	})
+	return f, nil
+}
+
+// Consume implements bus.Consumer.
+func (b *Bus) Consume(ctx context.Context, s bus.Stream, name string, filters ...string) (bus.Work, error) {
+	if err := b.usable(ctx); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(bus.CheckDurable(name), bus.CheckFilters(s, filters)); err != nil {
+		return nil, err
+	}
+	l := b.logs[s]
+	d := l.durable(name, filters)
+	_, wake := l.attach(bus.Position{})
+	f := feed.New[bus.Delivery](ctx, b.open)
+	b.read(func() {
+		defer l.detach(wake)
+		d.work(f, wake, b.open)
+		d.release(f)
+		f.End(nil)
+	})
+	return f, nil
+}
+
+// Close implements bus.Bus.
+func (b *Bus) Close() error {
+	b.mu.Lock()
+	b.shut(bus.ErrClosed)
+	b.mu.Unlock()
+	b.readers.Wait()
+	return nil
+}
+
+// read runs a reader. On a bus that was closed in the meantime it ends at once,
+// with its feed.
+func (b *Bus) read(reader func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open.Err() != nil {
+		reader()
+		return
+	}
+	b.readers.Go(reader)
+}
+
+func (b *Bus) usable(ctx context.Context) error {
+	if b.open.Err() != nil {
+		return bus.ErrClosed
+	}
+	return ctx.Err()
+}
