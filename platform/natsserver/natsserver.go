@@ -1,0 +1,171 @@
+// Package natsserver runs a NATS server with JetStream inside this process.
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Options are the settings of a server.
+type Options struct {
+	// StoreDir is the folder that keeps the streams, under jetstream/. It is
+	// made if it is not there. One live process uses it at a time.
+	StoreDir string
+	// Listen is the host:port for other processes; port 0 picks a free one.
+	// Empty: none can join, the server answers in this process only.
+	Listen string
+	// SyncInterval is how often stored messages are forced to the disk, and so
+	// how much a power failure may cost; 0: every two minutes. The end of the
+	// process alone loses nothing.
+	SyncInterval time.Duration
+	// SyncAlways forces every message to the disk before it is acknowledged.
+	SyncAlways bool
+	// Log gets the server's own log, at level debug. nil: slog.Default.
+	Log *slog.Logger
+}
+
+// Server is a running server.
+type Server struct {
+	server *server.Server
+	lock   *flock.Flock
+	listen bool
+	once   sync.Once
+	err    error // of Shutdown
+}
+
+// readyWithin bounds the start. Recovering the streams of a large store takes
+// seconds.
+const readyWithin = 2 * time.Minute
+
+// Start starts a server and waits until it takes connections.
+func Start(o Options) (_ *Server, err error) {
+	config, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := own(o.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lock.Close())
+		}
+	}()
+	if err := checkFree(o.Listen); err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(config)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS server: %w", err)
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	logger := newLogger(log)
+	s.SetLoggerV2(logger, false, false, false)
+	go s.Start()
+	if err := waitReady(s, logger.fatal); err != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, fmt.Errorf("embedded NATS server on %s: %w", o.StoreDir, err)
+	}
+	return &Server{server: s, lock: lock, listen: o.Listen != ""}, nil
+}
+
+// InProcessConn connects a client of this process. It makes Server a
+// nats.InProcessConnProvider.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
+
+// URL is where other processes join; empty if they cannot.
+func (s *Server) URL() string {
+	if !s.listen {
+		return ""
+	}
+	return "nats://" + s.server.Addr().String()
+}
+
+// Shutdown ends the server and waits until its store is closed. Ending it again
+// does nothing.
+func (s *Server) Shutdown() error {
+	s.once.Do(func() {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+		s.err = s.lock.Close()
+	})
+	return s.err
+}
+
+func (o Options) server() (*server.Options, error) {
+	if o.StoreDir == "" {
+		return nil, errors.New("embedded NATS server: want a folder for its store, have none")
+	}
+	if err := os.MkdirAll(o.StoreDir, 0o755); err != nil {
+		return nil, fmt.Errorf("embedded NATS server: store: %w", err)
+	}
+	config := &server.Options{
+		ServerName:   "spotserve",
+		JetStream:    true,
+		StoreDir:     o.StoreDir,
+		SyncInterval: o.SyncInterval,
+		SyncAlways:   o.SyncAlways,
+		DontListen:   o.Listen == "",
+		NoSigs:       true, // signals are the process's business
+	}
+	if o.Listen == "" {
+		return config, nil
+	}
+	host, portText, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w: want host:port, 127.0.0.1:4222 for example", o.Listen, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: port %q: want a number from 0 to 65535", o.Listen, portText)
+	}
+	config.Host, config.Port = host, int(port)
+	if port == 0 {
+		config.Port = server.RANDOM_PORT
+	}
+	return config, nil
+}
+
+// checkFree says in advance what the server would only log.
+func checkFree(listen string) error {
+	if listen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s: the port is taken; if a NATS server runs there, join it with --nats nats://%s, else choose another address: %w", listen, listen, err)
+	}
+	if err != nil {
+		return fmt.Errorf("embedded NATS server: %w", err)
+	}
+	return l.Close()
+}
+
+func waitReady(s *server.Server, fatal <-chan string) error {
+	for end := time.Now().Add(readyWithin); time.Now().Before(end); {
+		select {
+		case reason := <-fatal:
+			return errors.New(reason)
+		default:
+		}
+		if s.ReadyForConnections(100 * time.Millisecond) {
+			return nil
+		}
+	}
+	return fmt.Errorf("not ready for connections after %v", readyWithin)
+}
