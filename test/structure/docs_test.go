@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	fence     = regexp.MustCompile("(?ms)^[ \t]*(```|~~~).*?^[ \t]*(```|~~~)[ \t]*$")
+	fence     = regexp.MustCompile("(?s)(^|\n)[ \t]*(```|~~~).*?\n[ \t]*(```|~~~)")
 	codeSpan  = regexp.MustCompile("`[^`\n]+`")
 	link      = regexp.MustCompile(`\]\(<?([^)\s>]+)>?[^)]*\)`)
 	scheme    = regexp.MustCompile(`^[a-z][a-z0-9+.-]*:`)
