@@ -1,0 +1,98 @@
+// Package wire turns the events of core into bytes and subjects, and back.
+//
+// Events of a run (Encode, Decode, Subject) are protobuf messages in an
+// envelope. Control messages (EncodeControl, DecodeControl, DecodeStart,
+// DecodeStop, ControlSubject) are written as JSON, so that the stock NATS
+// command line shows readable text; JSON and protobuf are both read.
+//
+// Decoding is strict. A schema version above event.SchemaVersion, a body that
+// this build does not know, a missing part, a number out of range: each is an
+// error that names the field and its value. Bad input never panics. What
+// Decode accepts, Encode writes again, and an empty list comes back as nil.
+//
+// The mapping has one pair of functions a message, xOut to the wire and xIn
+// from it. Both check; *check keeps the first thing wrong and where it is.
+package wire
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/vtime"
+	pb "github.com/spotserve/spotserve/proto/spotserve/v1"
+)
+
+// Encode returns the bytes of an event under spot.run.>. Run, Source and Seq
+// must be set; Version 0 stands for event.SchemaVersion, the only version that
+// is written.
+func Encode(e event.Event) ([]byte, error) {
+	c := new(check)
+	m := eventOut(c, e)
+	if c.err != nil {
+		return nil, fmt.Errorf("wire: encode event %s of run %q: %w", e.ID(), e.Run, c.err)
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("wire: encode event %s of run %q: %w", e.ID(), e.Run, plain(err))
+	}
+	return b, nil
+}
+
+// Decode is the inverse of Encode.
+func Decode(b []byte) (event.Event, error) {
+	m := new(pb.Event)
+	if err := proto.Unmarshal(b, m); err != nil {
+		return event.Event{}, fmt.Errorf("wire: decode %d bytes as an event: %w", len(b), plain(err))
+	}
+	c := new(check)
+	e := eventIn(c, m)
+	if c.err != nil {
+		return event.Event{}, fmt.Errorf("wire: decode event %s/%d of run %q: %w", m.GetSource(), m.GetSeq(), m.GetRun(), c.err)
+	}
+	return e, nil
+}
+
+func eventOut(c *check, e event.Event) *pb.Event {
+	if e.Version != 0 && e.Version != event.SchemaVersion {
+		c.fail("version", "is %d: this build writes %d", e.Version, event.SchemaVersion)
+	}
+	m := &pb.Event{
+		Run:         c.text("run", e.Run),
+		Source:      c.text("source", e.Source),
+		Seq:         c.positive("seq", e.Seq),
+		To:          e.To,
+		TimeNs:      int64(e.Time),
+		Version:     event.SchemaVersion,
+		WatermarkNs: int64(e.Watermark),
+		Seen:        e.Seen,
+	}
+	if e.Cause != (event.ID{}) {
+		m.Cause = &pb.EventId{Source: e.Cause.Source, Seq: e.Cause.Seq}
+	}
+	bodyOut(c, e.Body, m)
+	return m
+}
+
+func eventIn(c *check, m *pb.Event) event.Event {
+	// The version first: a newer writer may have bodies unknown here.
+	switch v := m.GetVersion(); {
+	case v == 0:
+		c.fail("version", "is missing")
+	case v > event.SchemaVersion:
+		c.fail("version", "is %d: this build reads 1 to %d, so update it", v, event.SchemaVersion)
+	}
+	return event.Event{
+		Run:       c.text("run", m.GetRun()),
+		Source:    c.text("source", m.GetSource()),
+		Seq:       c.positive("seq", m.GetSeq()),
+		To:        m.GetTo(),
+		Time:      vtime.Time(m.GetTimeNs()),
+		Cause:     event.ID{Source: m.GetCause().GetSource(), Seq: m.GetCause().GetSeq()},
+		Version:   int(m.GetVersion()),
+		Watermark: vtime.Time(m.GetWatermarkNs()),
+		Seen:      m.GetSeen(),
+		Body:      bodyIn(c, m),
+	}
+}
