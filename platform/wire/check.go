@@ -66,6 +66,30 @@ func (c *check) intFrom(field string, low, v int64) int {
 	return int(v)
 }
 
+// counts takes a list of numbers that are never negative to the wire.
+func (c *check) counts(field string, in []int) []int64 {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]int64, len(in))
+	for i, v := range in {
+		out[i] = c.count(item(field, i), v)
+	}
+	return out
+}
+
+// ints takes a list of numbers that are never negative from the wire.
+func (c *check) ints(field string, in []int64) []int {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]int, len(in))
+	for i, v := range in {
+		out[i] = c.int(item(field, i), v)
+	}
+	return out
+}
+
 // bytes passes a number of bytes, either way.
 func (c *check) bytes(field string, v int64) int64 {
 	if v < 0 {

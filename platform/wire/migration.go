@@ -57,6 +57,7 @@ func applyMigrationOut(c *check, b event.ApplyMigration) *pb.ApplyMigration {
 		Placements: list(c, "placements", b.Placements, placementOut),
 		Steps:      list(c, "steps", b.Steps, stepOut),
 		Pipelines:  list(c, "pipelines", b.Pipelines, pipelineStartOut),
+		Keep:       c.counts("keep", b.Keep),
 	}
 }
 
@@ -69,6 +70,7 @@ func applyMigrationIn(c *check, m *pb.ApplyMigration) event.ApplyMigration {
 		Placements: list(c, "placements", m.Placements, placementIn),
 		Steps:      list(c, "steps", m.Steps, stepIn),
 		Pipelines:  list(c, "pipelines", m.Pipelines, pipelineStartIn),
+		Keep:       c.ints("keep", m.Keep),
 	}
 }
 

@@ -27,10 +27,14 @@ func readRequest(data []byte, m proto.Message) error {
 	if isJSON(data) {
 		return readJSON(data, m)
 	}
-	if err := proto.Unmarshal(data, m); err != nil {
-		return fmt.Errorf("the message does not start with { as JSON does, and is no protobuf: %w", plain(err))
+	err := proto.Unmarshal(data, m)
+	if err == nil {
+		err = refuseUnknown(m.ProtoReflect())
 	}
-	return refuseUnknown(m.ProtoReflect())
+	if err != nil {
+		return fmt.Errorf("the message does not start with { as JSON does, and as protobuf: %w", plain(err))
+	}
+	return nil
 }
 
 // readJSON looks through the JSON first, because its own messages name keys

@@ -890,8 +890,10 @@ type ApplyMigration struct {
 	Placements []*Placement `protobuf:"bytes,5,rep,name=placements,proto3" json:"placements,omitempty"`
 	// That this node sends or receives.
 	Steps []*MigrationStep `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
-	// That this node has a stage of.
-	Pipelines     []*PipelineStart `protobuf:"bytes,7,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
+	// That this node has a new stage of.
+	Pipelines []*PipelineStart `protobuf:"bytes,7,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
+	// Pipelines of this node that run on untouched.
+	Keep          []int64 `protobuf:"varint,8,rep,packed,name=keep,proto3" json:"keep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -971,6 +973,13 @@ func (x *ApplyMigration) GetSteps() []*MigrationStep {
 func (x *ApplyMigration) GetPipelines() []*PipelineStart {
 	if x != nil {
 		return x.Pipelines
+	}
+	return nil
+}
+
+func (x *ApplyMigration) GetKeep() []int64 {
+	if x != nil {
+		return x.Keep
 	}
 	return nil
 }
@@ -1641,7 +1650,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x04from\x18\x05 \x01(\v2\x14.spotserve.v1.DeviceR\x04from\x12$\n" +
 	"\x02to\x18\x06 \x01(\v2\x14.spotserve.v1.DeviceR\x02to\x12\x1f\n" +
 	"\vdeadline_ns\x18\a \x01(\x03R\n" +
-	"deadlineNs\"\xd4\x02\n" +
+	"deadlineNs\"\xe8\x02\n" +
 	"\x0eApplyMigration\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x124\n" +
 	"\x06config\x18\x02 \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\x12\x1f\n" +
@@ -1652,7 +1661,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"placements\x18\x05 \x03(\v2\x17.spotserve.v1.PlacementR\n" +
 	"placements\x121\n" +
 	"\x05steps\x18\x06 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x129\n" +
-	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\"\xd6\x01\n" +
+	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\x12\x12\n" +
+	"\x04keep\x18\b \x03(\x03R\x04keep\"\xd6\x01\n" +
 	"\rPipelineStart\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +

@@ -1,0 +1,173 @@
+package wire_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+func TestSubject(t *testing.T) {
+	const dns = "ip-10-0-0-1.ec2.internal"
+	places := map[event.Kind]string{
+		"run_started": "fleet", "acquisition_noticed": "fleet", "instance_acquired": "fleet",
+		"preemption_noticed": "fleet", "instance_lost": "fleet", "throughput_required": "fleet", "run_ended": "fleet",
+		"request_arrived": "request",
+		"config_chosen":   "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
+		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
+		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
+		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
+		"batch_completed": "fact", "pipeline_exited": "fact", "watermark_advanced": "fact",
+		"timer_fired": "timer", "run_recorded": "record",
+	}
+	for _, b := range runBodies {
+		e := event.Event{Run: "e2e-1", Source: dns, Seq: 1, Body: b}
+		place := places[b.Kind()]
+		switch place {
+		case "cmd":
+			e.To, place = dns, "worker.ip-10-0-0-1%2Eec2%2Einternal.cmd"
+		case "fact":
+			place = "worker.ip-10-0-0-1%2Eec2%2Einternal.fact"
+		}
+		want := "spot.run.e2e-1." + place + "." + string(b.Kind())
+		if got, err := wire.Subject(e); err != nil || got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+func TestSubjectOfWatermarks(t *testing.T) {
+	for source, want := range map[string]string{
+		event.SourceReplayer: "spot.run.e2e-1.fleet.watermark_advanced",
+		event.SourcePlanner:  "spot.run.e2e-1.plan.watermark_advanced",
+		"node-7":             "spot.run.e2e-1.worker.node-7.fact.watermark_advanced",
+	} {
+		got, err := wire.Subject(event.Event{Run: "e2e-1", Source: source, Seq: 1, Body: event.WatermarkAdvanced{}})
+		if err != nil || got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+func TestControlSubject(t *testing.T) {
+	want := []string{
+		"spot.control.experiment.start", "spot.control.experiment.stop", "spot.control.experiment.accepted",
+		"spot.control.experiment.refused", "spot.control.service.roll_called", "spot.control.service.present",
+	}
+	for i, b := range controlBodies {
+		if got, err := wire.ControlSubject(b); err != nil || got != want[i] {
+			t.Errorf("got %q, %v, want %q", got, err, want[i])
+		}
+	}
+	_, err := wire.ControlSubject(event.Drain{})
+	wantError(t, err, "event.Drain is no control message")
+}
+
+func TestSubjectRefuses(t *testing.T) {
+	drain := func(run, to string) event.Event {
+		return event.Event{Run: run, Source: "planner", Seq: 1, To: to, Body: event.Drain{}}
+	}
+	fact := func(source, to string) event.Event {
+		return event.Event{Run: "r", Source: source, Seq: 1, To: to, Body: event.ContextMigrated{}}
+	}
+	for _, tt := range []struct {
+		e    event.Event
+		want string
+	}{
+		{drain("", "n"), `subject of event planner/1: run is missing`},
+		{drain("a.b", "n"), `run is "a.b": allowed are letters, digits, - and _`},
+		{drain("*", "n"), `run is "*": allowed are`},
+		{drain("a b", "n"), `run is "a b": allowed are`},
+		{drain("a>", "n"), `run is "a>": allowed are`},
+		{drain("ä", "n"), `run is "ä": allowed are`},
+		{drain("r", ""), `subject of event planner/1 of run "r": to is missing: a node's name is needed`},
+		{drain("r", "*"), `to is "*": allowed in a node's name is visible ASCII without * and >`},
+		{drain("r", "n.>"), `to is "n.>": allowed`},
+		{drain("r", "n 1"), `to is "n 1": allowed`},
+		{drain("r", "n\n"), `to is "n\n": allowed`},
+		{drain("r", "nö"), `to is "nö": allowed`},
+		{fact("", ""), `source is missing: a node's name is needed`},
+		{fact("n*", ""), `source is "n*": allowed`},
+		{fact("planner", ""), `source is "planner", but only a node says this`},
+		{fact("n", "m"), `to is "m", but event.ContextMigrated is not a command`},
+		{event.Event{Run: "r", Body: event.RollCalled{}}, `event.RollCalled does not travel in a run's events`},
+		{event.Event{Run: "r"}, `<nil> does not travel in a run's events`},
+	} {
+		got, err := wire.Subject(tt.e)
+		if got != "" {
+			t.Errorf("got the subject %q", got)
+		}
+		wantError(t, err, tt.want)
+	}
+}
+
+// A node's token is the name in percent-encoding, so names never collide and
+// come back.
+func TestNodeTokensCanBeReadBack(t *testing.T) {
+	for _, node := range []string{"n1", "a.b", "a%2Eb", "a-b_c", "host:4222", "10.0.0.1", "rack/3", "%", "..", "~!"} {
+		subject, err := wire.Subject(event.Event{Run: "r", Source: "planner", Seq: 1, To: node, Body: event.Drain{}})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		parts := strings.Split(subject, ".")
+		if len(parts) != 7 {
+			t.Errorf("node %q: %q has %d tokens, want 7", node, subject, len(parts))
+			continue
+		}
+		if got, err := url.PathUnescape(parts[4]); err != nil || got != node {
+			t.Errorf("node %q comes back as %q, %v", node, got, err)
+		}
+	}
+}
+
+func TestFiltersMatchTheirSubjectsOnly(t *testing.T) {
+	filters := map[string]string{
+		"fleet": wire.FleetFilter("r"), "request": wire.RequestFilter("r"), "plan": wire.PlanFilter("r"),
+		"cmd": wire.CommandFilter("r", "a.b"), "fact": wire.WorkerFacts("r"), "timer": wire.TimerFilter("r"),
+		"record": wire.RecordFilter("r"),
+	}
+	for _, b := range runBodies {
+		e := event.Event{Run: "r", Source: "a.b", Seq: 1, Body: b}
+		subject, err := wire.Subject(e)
+		if err != nil {
+			e.To = "a.b"
+			if subject, err = wire.Subject(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for place, filter := range filters {
+			own := strings.Contains(subject, "."+place+".")
+			if matches(filter, subject) != own {
+				t.Errorf("%s matches %s: %t, want %t", filter, subject, !own, own)
+			}
+		}
+		for filter, want := range map[string]bool{
+			wire.RunFilter("r"): true, wire.RunFilter("*"): true, wire.RunFilter("s"): false,
+			wire.RunFilter(""): false, wire.RunFilter(">"): false, wire.RunFilter("r.>"): false,
+			wire.CommandFilter("*", "*"): e.To != "", wire.CommandFilter("r", "a"): false, wire.CommandFilter("r", ""): false,
+		} {
+			if matches(filter, subject) != want {
+				t.Errorf("%s matches %s: %t, want %t", filter, subject, !want, want)
+			}
+		}
+	}
+}
+
+// matches is the rule of NATS: "*" is one token, ">" at the end one or more.
+func matches(filter, subject string) bool {
+	fs, ss := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, f := range fs {
+		switch {
+		case i >= len(ss):
+			return false
+		case f == ">":
+			return i == len(fs)-1
+		case f != "*" && f != ss[i]:
+			return false
+		}
+	}
+	return len(fs) == len(ss)
+}
