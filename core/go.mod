@@ -1,3 +1,3 @@
 module github.com/spotserve/spotserve/core
 
-go 1.26
+go 1.26.0

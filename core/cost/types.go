@@ -88,3 +88,11 @@ type Delays struct {
 	Poll     time.Duration // a pipeline's look into its pool
 	Response time.Duration // pipeline to planner
 }
+
+// USDPerHour is the price of a node on a market.
+func (t InstanceType) USDPerHour(m Market) float64 {
+	if m == OnDemand {
+		return t.OnDemandUSDPerHour
+	}
+	return t.SpotUSDPerHour
+}

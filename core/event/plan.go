@@ -81,7 +81,8 @@ type ApplyMigration struct {
 	Begin      vtime.Time
 	Placements []topology.Placement // of this node's devices
 	Steps      []migrate.Step       // that this node sends or receives
-	Pipelines  []PipelineStart      // pipelines that this node has a stage of
+	Pipelines  []PipelineStart      // pipelines that this node has a new stage of
+	Keep       []int                // pipelines of this node that run on untouched
 }
 
 // PipelineStart says how one pipeline comes up.

@@ -1,0 +1,155 @@
+// Package invariant checks the promises of docs/invariants.md on a run's
+// events, one event at a time.
+package invariant
+
+import (
+	"fmt"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/topology"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// Checker follows one run. It keeps the first broken promise.
+type Checker struct {
+	requests map[event.RequestID]*life
+	epoch    event.Epoch
+	devices  map[topology.Device]topology.DevicePosition
+	filled   map[topology.DevicePosition]topology.Device
+	terminal int
+	accepted int
+	err      error
+}
+
+type life struct {
+	ended     bool
+	committed int
+}
+
+// NewChecker returns a checker for the events of one run.
+func NewChecker() *Checker { return &Checker{requests: make(map[event.RequestID]*life)} }
+
+// Err returns the first broken promise, nil if all hold.
+func (c *Checker) Err() error { return c.err }
+
+// Take checks one event against all that came before.
+func (c *Checker) Take(ev event.Event) {
+	if c.err != nil {
+		return
+	}
+	switch b := ev.Body.(type) {
+	case event.RequestArrived:
+		if c.requests[b.Request] == nil {
+			c.requests[b.Request] = &life{}
+			c.accepted++
+		}
+	case event.RequestRefused:
+		c.end(ev, b.Request)
+	case event.RequestCompleted:
+		c.end(ev, b.Record.Request)
+		c.record(ev, b.Record)
+	case event.RequestUnfinished:
+		c.end(ev, b.Record.Request)
+		c.record(ev, b.Record)
+	case event.PipelineExited:
+		for _, p := range b.Interrupted {
+			c.commit(ev, p.Request, p.Committed)
+		}
+	case event.AssignRequests:
+		for _, r := range b.Requests {
+			c.commit(ev, r.Request, r.Committed)
+		}
+	case event.ApplyMigration:
+		c.apply(ev, b)
+	case event.RunFinished:
+		c.finish(ev, b)
+	}
+}
+
+func (c *Checker) fail(promise int, ev event.Event, format string, args ...any) {
+	c.err = fmt.Errorf("promise %d broken at %s by %s (%s): %s",
+		promise, ev.Time, ev.ID(), ev.Body.Kind(), fmt.Sprintf(format, args...))
+}
+
+// end is promise 1: every accepted request reaches exactly one terminal state.
+func (c *Checker) end(ev event.Event, id event.RequestID) {
+	switch r := c.requests[id]; {
+	case r == nil:
+		c.fail(1, ev, "request %d never arrived", id)
+	case r.ended:
+		c.fail(1, ev, "request %d ends a second time", id)
+	default:
+		r.ended = true
+		c.terminal++
+	}
+}
+
+func (c *Checker) record(ev event.Event, r event.RequestRecord) {
+	if c.err != nil || r.Finished == vtime.Never {
+		return
+	}
+	if r.Started == vtime.Never || r.Started < r.Arrived || r.Finished < r.Started {
+		c.fail(1, ev, "request %d arrived %s, started %s, finished %s", r.Request, r.Arrived, r.Started, r.Finished)
+	}
+}
+
+// commit is promise 3: committed tokens never decrease.
+func (c *Checker) commit(ev event.Event, id event.RequestID, committed int) {
+	r := c.requests[id]
+	switch {
+	case r == nil:
+		c.fail(3, ev, "request %d never arrived", id)
+	case committed < r.committed:
+		c.fail(3, ev, "request %d falls back from %d to %d committed tokens", id, r.committed, committed)
+	default:
+		r.committed = committed
+	}
+}
+
+// apply is promise 2, at most one device a position and one position a device,
+// and promise 4, no step past its deadline.
+func (c *Checker) apply(ev event.Event, b event.ApplyMigration) {
+	if b.Epoch.Less(c.epoch) {
+		c.fail(2, ev, "epoch %s after %s", b.Epoch, c.epoch)
+		return
+	}
+	if c.epoch != b.Epoch {
+		c.epoch = b.Epoch
+		c.devices = make(map[topology.Device]topology.DevicePosition)
+		c.filled = make(map[topology.DevicePosition]topology.Device)
+	}
+	for _, p := range b.Placements {
+		if other, taken := c.filled[p.Position]; taken {
+			c.fail(2, ev, "position %v belongs to %s and %s", p.Position, other, p.Device)
+		}
+		if other, placed := c.devices[p.Device]; placed {
+			c.fail(2, ev, "device %s is at %v and %v", p.Device, other, p.Position)
+		}
+		c.filled[p.Position], c.devices[p.Device] = p.Device, p.Position
+	}
+	ready := vtime.Time(0)
+	for _, p := range b.Pipelines {
+		ready = max(ready, p.ContextReadyAt)
+		for _, r := range p.Resume {
+			c.commit(ev, r.Request, r.Committed)
+		}
+	}
+	for _, s := range b.Steps {
+		if s.Deadline < ready {
+			c.fail(4, ev, "a step from %s to %s ends at %s, after its deadline %s", s.From, s.To, ready, s.Deadline)
+		}
+	}
+}
+
+func (c *Checker) finish(ev event.Event, b event.RunFinished) {
+	switch {
+	case c.terminal != c.accepted:
+		c.fail(1, ev, "%d requests arrived, %d ended", c.accepted, c.terminal)
+	case b.Lost != 0:
+		c.fail(1, ev, "%d requests lost", b.Lost)
+	case b.Duplicated != 0:
+		c.fail(1, ev, "%d completions duplicated", b.Duplicated)
+	case b.Accepted != b.Completed+b.UnfinishedAtEnd:
+		c.fail(1, ev, "accepted %d is not completed %d + unfinished %d", b.Accepted, b.Completed, b.UnfinishedAtEnd)
+	}
+}

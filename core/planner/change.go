@@ -1,0 +1,222 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// phase is where a reconfiguration stands.
+type phase int
+
+const (
+	// steady: whatever is deployed serves, and no reconfiguration goes on. A
+	// hot add may be waiting for its instances.
+	steady phase = iota
+	// arranging: pipelines decode their last tokens before they exit.
+	arranging
+	// planning: all have exited, the plan is being made.
+	planning
+	// starting: the plan is out, pipelines come up.
+	starting
+)
+
+// change is the reconfiguration in progress.
+type change struct {
+	goal     goal
+	lastExit vtime.Time
+	batches  []interrupted
+}
+
+// interrupted is a batch that waits, with its KV cache, for a pipeline that
+// inherits it.
+type interrupted struct {
+	pipeline  int // that holds the cache
+	ids       []event.RequestID
+	committed int // most tokens of one of its requests
+}
+
+// The timers of the planner.
+const (
+	timerPlan   = "plan"
+	timerHotAdd = "hot-add"
+)
+
+// consider looks whether the fleet calls for a reconfiguration and, if none is
+// in progress, begins it. While one is, only an earlier stop gets through; all
+// else is considered again when the pipelines are up.
+func (m *MetaContextManager) consider() {
+	if m.phase == planning || m.phase == starting || m.finished {
+		return
+	}
+	g, ok := m.goal()
+	switch {
+	case !ok:
+	case m.phase == arranging:
+		if g.stop() < m.change.goal.stop() {
+			m.change.goal = g
+			m.arrange()
+		}
+	case g.hotAdd && m.adding && m.change.goal.at <= g.at:
+	case g.hotAdd:
+		m.adding = true
+		m.change = change{goal: g}
+		m.emit.Timer(timerHotAdd, max(m.emit.Now, g.at).Add(m.spec.Engine.EngineStop+m.spec.Engine.Planning))
+	default:
+		m.adding = false
+		m.emit.Timer(timerHotAdd, vtime.Never)
+		m.phase = arranging
+		m.change = change{goal: g, lastExit: m.emit.Now}
+		m.arrange()
+	}
+}
+
+// arrange tells every living pipeline how long it may go on.
+func (m *MetaContextManager) arrange() {
+	for _, p := range m.deployed.alive() {
+		m.command(p.leader, event.ArrangeInterruption{
+			Epoch: p.epoch, Pipeline: p.index,
+			Acquisition: m.change.goal.acquisition, At: m.change.goal.at, Migration: m.change.goal.migration,
+		})
+	}
+	m.exited()
+}
+
+// pipelineExited takes a pipeline out of service and keeps its batch for a new
+// one.
+func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
+	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+	if p == nil {
+		return
+	}
+	batch := interrupted{pipeline: p.index}
+	for _, r := range b.Interrupted {
+		m.requests.CommitAt(r.Request, r.Committed)
+		batch.ids = append(batch.ids, r.Request)
+		batch.committed = max(batch.committed, r.Committed)
+	}
+	if b.Batch != 0 {
+		m.interrupt(p.running.ids, b.At, 0)
+	}
+	if len(batch.ids) > 0 {
+		m.change.batches = append(m.change.batches, batch)
+	}
+	m.requeue(m.requests.Close(p.index), batch.ids)
+	delete(m.deployed.pipelines, p.index)
+	m.change.lastExit = max(m.change.lastExit, b.At)
+	if m.phase == arranging {
+		m.exited()
+	}
+}
+
+// requeue puts ids back into the queue, but for those that are kept.
+func (m *MetaContextManager) requeue(ids, kept []event.RequestID) {
+	m.requests.Requeue(slices.DeleteFunc(slices.Clone(ids), func(id event.RequestID) bool {
+		return slices.Contains(kept, id)
+	}))
+}
+
+// exited moves on when nothing runs any more: the plan takes its time, and an
+// acquisition waits for its instances.
+func (m *MetaContextManager) exited() {
+	if len(m.deployed.pipelines) > 0 {
+		return
+	}
+	m.phase = planning
+	e := m.spec.Engine
+	at := m.change.lastExit.Add(e.EngineStop + e.Planning)
+	if m.plans == 0 {
+		// The first deployment has nothing to wait for. The timer still comes
+		// after everything else of this instant.
+		at = m.emit.Now
+	}
+	if m.change.goal.acquisition {
+		at = max(at, m.change.goal.at)
+	}
+	m.emit.Timer(timerPlan, max(at, m.emit.Now))
+}
+
+func (m *MetaContextManager) timer(name string) {
+	switch {
+	case name == timerPlan && m.phase == planning:
+		m.reconfigure()
+	case name == timerHotAdd && m.phase == steady:
+		m.adding = false
+		m.addPipelines()
+	}
+}
+
+// lose takes nodes out. Pipelines on them die at once, with what they had not
+// committed; so do pipelines that were still to receive context from them.
+func (m *MetaContextManager) lose(nodes []string) {
+	for _, stay := range m.fleet.Lose(nodes, m.emit.Now) {
+		m.account(stay)
+	}
+	orphans := m.orphans(nodes)
+	for _, n := range nodes {
+		m.deployed.held.Drop(n)
+	}
+	for _, p := range m.deployed.alive() {
+		if slices.ContainsFunc(p.nodes, func(n string) bool { return slices.Contains(nodes, n) }) || slices.Contains(orphans, p.index) {
+			m.kill(p, nodes)
+		}
+	}
+	m.dropInterrupted(nodes)
+	if m.phase == arranging {
+		m.exited()
+	}
+	if m.phase == starting && m.deployed.started() {
+		m.settle()
+	} else {
+		m.consider()
+	}
+	if m.draining {
+		m.drained()
+	}
+}
+
+// orphans lists the pipelines whose context was still to come from nodes.
+func (m *MetaContextManager) orphans(nodes []string) []int {
+	var out []int
+	if m.phase != starting || m.emit.Now >= m.deployed.contextAt {
+		return nil
+	}
+	for _, s := range m.deployed.steps {
+		if slices.Contains(nodes, s.From.Node) {
+			out = append(out, s.Pipeline)
+			m.deployed.held.Forget(s.To)
+		}
+	}
+	return out
+}
+
+// kill ends a pipeline that lost a node.
+func (m *MetaContextManager) kill(p *pipeline, lost []string) {
+	if !slices.Contains(lost, p.leader) {
+		m.command(p.leader, event.StopPipeline{Epoch: p.epoch, Pipeline: p.index})
+	}
+	m.interrupt(p.running.ids, m.emit.Now, m.computed(p))
+	m.requeue(m.requests.Close(p.index), nil)
+	delete(m.deployed.pipelines, p.index)
+}
+
+// dropInterrupted gives up the KV cache of interrupted batches that lay on
+// nodes that are gone; their requests go back to the queue.
+func (m *MetaContextManager) dropInterrupted(nodes []string) {
+	m.change.batches = slices.DeleteFunc(m.change.batches, func(b interrupted) bool {
+		for _, p := range m.deployed.placements {
+			if p.Position.Data == b.pipeline && slices.Contains(nodes, p.Device.Node) {
+				m.requests.Requeue(b.ids)
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// interrupt counts running requests that were stopped, and what they lost.
+func (m *MetaContextManager) interrupt(ids []event.RequestID, at vtime.Time, computed int) {
+	m.totals.interruptions += len(ids)
+	m.totals.recomputed += m.requests.Interrupt(ids, at, computed)
+}

@@ -1,0 +1,147 @@
+// Package planner is the core of the planner: the meta-context manager, which
+// composes instance manager, request manager, parallelization controller,
+// device mapper and migration planner (paper section 3.1).
+//
+// It is a deterministic state machine: Step takes one event and returns
+// effects. It reads no clock, and the same events in the same order get the
+// same effects, byte for byte.
+package planner
+
+import (
+	"fmt"
+
+	"github.com/spotserve/spotserve/core/assign"
+	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/effect"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/fleet"
+	"github.com/spotserve/spotserve/core/migrate"
+	"github.com/spotserve/spotserve/core/serve"
+	"github.com/spotserve/spotserve/core/tune"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// MetaContextManager plans one run.
+type MetaContextManager struct {
+	spec       experiment.Spec
+	latency    *cost.LatencyModel
+	controller *tune.ParallelizationController
+	mapper     assign.DeviceMapper
+	migrator   migrate.MigrationPlanner
+	geometry   migrate.Geometry
+	emit       effect.Emitter
+
+	fleet    *fleet.InstanceManager
+	requests *serve.Manager
+	required float64 // requests/s
+
+	term     uint64
+	plans    uint64
+	phase    phase
+	deployed deployment
+	change   change
+	adding   bool // a hot add waits for its instances
+
+	draining bool
+	finished bool
+	totals   totals
+}
+
+// totals are the counts that no part keeps.
+type totals struct {
+	lateFacts     int
+	interruptions int
+	recomputed    int
+	refused       int
+	unfinished    int
+	usd           float64
+}
+
+// New returns a planner that leads under the given term. Its run begins with
+// RunStarted.
+func New(term uint64) *MetaContextManager {
+	return &MetaContextManager{term: term, emit: effect.Emitter{Source: event.SourcePlanner}}
+}
+
+// Finished reports whether RunFinished is out.
+func (m *MetaContextManager) Finished() bool { return m.finished }
+
+// Step takes one event and returns what to do about it. A fact whose time has
+// passed already is late: it is counted and taken now.
+func (m *MetaContextManager) Step(now vtime.Time, ev event.Event) []effect.Effect {
+	if _, timer := ev.Body.(event.TimerFired); !timer && now < m.emit.Now {
+		m.totals.lateFacts++
+	}
+	m.emit.Now = max(m.emit.Now, now)
+	m.emit.Cause = ev.ID()
+	if start, ok := ev.Body.(event.RunStarted); ok && m.fleet == nil {
+		m.start(ev.Run, start.Spec)
+	} else if m.fleet != nil && !m.finished {
+		m.take(ev)
+	}
+	return m.emit.Take()
+}
+
+func (m *MetaContextManager) start(run string, spec experiment.Spec) {
+	m.emit.Run, m.spec, m.required = run, spec, spec.RequiredThroughput
+	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager()
+	m.deployed = newDeployment()
+	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
+	if err != nil {
+		m.finish(event.EndReason(fmt.Sprintf("invalid experiment: %v", err)))
+		return
+	}
+	memory := cost.MemoryModel{
+		Model: spec.Model, GPUMemoryBytes: spec.Instance.GPUMemoryBytes,
+		MigrationBuffer: cost.DefaultMigrationBuffer, TokensPerSeq: spec.PromptTokens + spec.OutputTokens,
+	}
+	m.latency = latency
+	m.controller = tune.NewParallelizationController(latency, memory)
+	m.mapper = assign.RankOrder{}
+	m.geometry = migrate.NewGeometry(spec.Model, latency.MaxTensor())
+	m.migrator = migrate.Direct{Geometry: m.geometry, Instance: spec.Instance, Engine: spec.Engine}
+}
+
+func (m *MetaContextManager) take(ev event.Event) {
+	switch b := ev.Body.(type) {
+	case event.AcquisitionNoticed:
+		m.fleet.Announce(b.Instances, b.ReadyAt)
+		m.consider()
+	case event.InstanceAcquired:
+		m.fleet.Join(b.Instances, m.emit.Now)
+		m.consider()
+	case event.PreemptionNoticed:
+		m.fleet.Notice(b.Nodes, b.Deadline)
+		m.consider()
+	case event.InstanceLost:
+		m.lose(b.Nodes)
+	case event.ThroughputRequired:
+		m.required = b.RequestsPerSecond
+		m.consider()
+	case event.RunEnded:
+		m.end(b.Reason)
+	case event.RequestArrived:
+		m.arrive(b)
+	case event.StageStarted:
+		m.stageStarted(ev.Source, b)
+	case event.BatchStarted:
+		m.batchStarted(b)
+	case event.TokensCommitted:
+		m.tokensCommitted(b)
+	case event.BatchCompleted:
+		m.batchCompleted(b)
+	case event.PipelineExited:
+		m.pipelineExited(b)
+	case event.TimerFired:
+		m.timer(b.Timer)
+	}
+}
+
+// command sends a body to a node; it is there one send delay later.
+func (m *MetaContextManager) command(node string, b event.Body) {
+	m.emit.Command(node, m.emit.Now.Add(m.spec.Delays.Send), b)
+}
+
+// fact publishes a body that nobody but readers of the log takes.
+func (m *MetaContextManager) fact(b event.Body) { m.emit.Fact(m.emit.Now, b) }

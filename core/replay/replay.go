@@ -1,0 +1,134 @@
+// Package replay turns an experiment's timeline into the events that the
+// trace-replayer emits: availability changes with their notices, arrivals, and
+// the end.
+package replay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// Player plays a timeline, one event at a time, in the declared order.
+type Player struct {
+	run      string
+	fleet    []event.Event // sorted; RunStarted first, RunEnded last
+	arrivals []experiment.Arrival
+	output   int
+	prompt   int
+	next     event.RequestID
+	seq      uint64
+}
+
+// NewPlayer returns a player of t. start opens the run; every change but those
+// at time 0 is announced grace ahead, not at all with grace 0. Nothing is
+// played from t.End on.
+func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Player {
+	p := &Player{
+		run: run, arrivals: t.Arrivals,
+		prompt: start.Spec.PromptTokens, output: start.Spec.OutputTokens,
+	}
+	p.add(0, start)
+	for _, c := range t.Changes {
+		if c.At < t.End {
+			p.change(c, start.Spec.Grace)
+		}
+	}
+	slices.SortStableFunc(p.fleet[1:], func(a, b event.Event) int { return int(min(max(a.Time-b.Time, -1), 1)) })
+	p.add(t.End, event.RunEnded{Reason: event.EndOfTrace})
+	end, _ := slices.BinarySearchFunc(p.arrivals, t.End, func(a experiment.Arrival, end vtime.Time) int {
+		return int(min(max(a.At-end, -1), 1))
+	})
+	p.arrivals = p.arrivals[:end]
+	return p
+}
+
+func (p *Player) add(at vtime.Time, body event.Body) {
+	p.fleet = append(p.fleet, event.Event{Time: at, Body: body})
+}
+
+func (p *Player) change(c experiment.Change, grace time.Duration) {
+	noticed := max(0, c.At.Add(-grace))
+	announce := grace > 0 && c.At > 0
+	switch c.Kind {
+	case experiment.Add:
+		if announce {
+			p.add(noticed, event.AcquisitionNoticed{Instances: c.Instances, ReadyAt: c.At})
+		}
+		p.add(c.At, event.InstanceAcquired{Instances: c.Instances})
+	case experiment.Remove:
+		nodes := make([]string, len(c.Instances))
+		for i, inst := range c.Instances {
+			nodes[i] = inst.Node
+		}
+		if announce {
+			p.add(noticed, event.PreemptionNoticed{Nodes: nodes, Deadline: c.At})
+		}
+		p.add(c.At, event.InstanceLost{Nodes: nodes})
+	case experiment.Throughput:
+	}
+	if c.RequiredThroughput > 0 {
+		p.add(c.At, event.ThroughputRequired{RequestsPerSecond: c.RequiredThroughput})
+	}
+}
+
+// Next returns the next event; ok is false after the end. Its Watermark is the
+// time of the event after it.
+func (p *Player) Next() (ev event.Event, ok bool) {
+	switch {
+	case len(p.fleet) == 0:
+		return event.Event{}, false
+	case len(p.arrivals) > 0 && p.arrivals[0].At < p.fleet[0].Time:
+		ev = p.arrive()
+	default:
+		ev, p.fleet = p.fleet[0], p.fleet[1:]
+	}
+	p.seq++
+	ev.Run, ev.Source, ev.Seq, ev.Version = p.run, event.SourceReplayer, p.seq, event.SchemaVersion
+	ev.Watermark = p.PeekTime()
+	return ev, true
+}
+
+// PeekTime is the time of the next event, vtime.Never after the end.
+func (p *Player) PeekTime() vtime.Time {
+	switch {
+	case len(p.fleet) == 0:
+		return vtime.Never
+	case len(p.arrivals) > 0:
+		return min(p.arrivals[0].At, p.fleet[0].Time)
+	default:
+		return p.fleet[0].Time
+	}
+}
+
+// Stop ends the input at now, or as soon after as the watermarks given out
+// allow: the next event is RunEnded, and the last.
+func (p *Player) Stop(now vtime.Time) {
+	if len(p.fleet) == 0 {
+		return
+	}
+	end := p.fleet[len(p.fleet)-1].Time
+	at := min(max(now, p.PeekTime()), end)
+	p.arrivals = nil
+	p.fleet = []event.Event{{Time: at, Body: event.RunEnded{Reason: event.Stopped}}}
+}
+
+func (p *Player) arrive() event.Event {
+	a := p.arrivals[0]
+	p.arrivals = p.arrivals[1:]
+	id := p.next
+	p.next++
+	return event.Event{Time: a.At, Body: event.RequestArrived{
+		Request: id, PromptTokens: or(a.PromptTokens, p.prompt), OutputTokens: or(a.OutputTokens, p.output),
+	}}
+}
+
+func or(n, fallback int) int {
+	if n == 0 {
+		return fallback
+	}
+	return n
+}
