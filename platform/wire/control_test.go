@@ -129,13 +129,13 @@ func TestAnswersMayHaveNewerFields(t *testing.T) {
 
 func TestDecodeStop(t *testing.T) {
 	for in, want := range map[string]string{
-		` {"run":"e2e-1"}`: "",
-		"\x12\x05e2e-1":    "",
-		``:                 `stop: the message is empty; for example {"run":"e2e-1"}`,
-		`{}`:               `stop: run is missing; for example {"run":"e2e-1"}`,
-		`{"runn":"e2e-1"}`: `stop: unknown key "runn" (did you mean "run"?): allowed are run; for example`,
-		`{"run":1}`:        `stop: run is the number 1: must be a text in double quotes; for example`,
-		`e2e-1`:            `stop: the message does not start with { as JSON does, and as protobuf: `,
+		"\n{\"run\":\"e2e-1\"}": "",
+		"\x12\x05e2e-1":         "",
+		``:                      `stop: the message is empty; for example {"run":"e2e-1"}`,
+		`{}`:                    `stop: run is missing; for example {"run":"e2e-1"}`,
+		`{"runn":"e2e-1"}`:      `stop: unknown key "runn" (did you mean "run"?): allowed are run; for example`,
+		`{"run":1}`:             `stop: run is the number 1: must be a text in double quotes; for example`,
+		`e2e-1`:                 `stop: the message does not start with { as JSON does, and as protobuf: `,
 	} {
 		got, err := wire.DecodeStop([]byte(in))
 		switch {

@@ -32,8 +32,8 @@ func fill(r *rand.Rand, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(r, v.Field(i))
+		for _, f := range v.Fields() {
+			fill(r, f)
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1+r.IntN(3), 3))
@@ -59,7 +59,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 func random(r *rand.Rand, b event.Body) event.Body {
 	v := reflect.New(reflect.TypeOf(b)).Elem()
 	fill(r, v)
-	if s, ok := v.Interface().(event.StartExperiment); ok {
+	if s, ok := reflect.TypeAssert[event.StartExperiment](v); ok {
 		return ofItsKind(s)
 	}
 	return v.Interface().(event.Body)
@@ -69,9 +69,9 @@ func random(r *rand.Rand, b event.Body) event.Body {
 func randomEvent(r *rand.Rand, b event.Body) event.Event {
 	var e event.Event
 	v := reflect.ValueOf(&e).Elem()
-	for i := range v.NumField() {
-		if v.Type().Field(i).Name != "Body" {
-			fill(r, v.Field(i))
+	for field, f := range v.Fields() {
+		if field.Name != "Body" {
+			fill(r, f)
 		}
 	}
 	e.Version = event.SchemaVersion
@@ -117,8 +117,8 @@ func TestGeneratorReachesEveryField(t *testing.T) {
 func markSet(v reflect.Value, at string, set map[string]bool) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			markSet(v.Field(i), at+"."+v.Type().Field(i).Name, set)
+		for field, f := range v.Fields() {
+			markSet(f, at+"."+field.Name, set)
 		}
 	case reflect.Slice:
 		set[at] = set[at] || v.Len() > 0
