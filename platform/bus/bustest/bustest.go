@@ -32,7 +32,7 @@ func Run(t *testing.T, open New) {
 }
 
 // patience is how long the suite waits for what must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // start opens a bus that is closed with the test.
 func start(t *testing.T, open New, o Options) bus.Bus {

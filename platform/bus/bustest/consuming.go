@@ -13,6 +13,7 @@ var consuming = map[string]func(*testing.T, New){
 	"ConsumeDeliversInOrder":       consumeDeliversInOrder,
 	"ConsumeGoesOnWhereItStopped":  consumeGoesOnWhereItStopped,
 	"UnackedComesToTheNext":        unackedComesToTheNext,
+	"UntakenComesToTheNext":        untakenComesToTheNext,
 	"UnackedComesAfterTheAckWait":  unackedComesAfterTheAckWait,
 	"AckTwice":                     ackTwice,
 	"AckAfterStop":                 ackAfterStop,
@@ -87,6 +88,24 @@ func unackedComesToTheNext(t *testing.T, open New) {
 	slices.Sort(got)
 	if want := []uint64{1, 3, 5, 7, 9, 11}; !slices.Equal(got, want) {
 		t.Errorf("the next worker gets %v; want %v", got, want)
+	}
+}
+
+// Messages on their way to a worker that stops do not wait for the ack wait.
+func untakenComesToTheNext(t *testing.T, open New) {
+	b := start(t, open, Options{AckWait: time.Hour})
+	const n = 1000
+	publish(t, b, "spot.run.r.x", 0, n)
+	w := consume(t, b, "collector")
+	ack(t, next(t, w.C()))
+	w.Stop()
+	ended(t, w.C())
+	got := seqs(take(t, consume(t, b, "collector").C(), n-1))
+	slices.Sort(got)
+	for i, seq := range got {
+		if seq != uint64(i+2) {
+			t.Fatalf("sequence %d at place %d", seq, i)
+		}
 	}
 }
 

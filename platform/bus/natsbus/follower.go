@@ -1,0 +1,106 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+)
+
+// follower is a source without acknowledgements. The server forgets its
+// consumers; the follower knows where it is, and starts a new one there when
+// the deliveries of the old one do not follow upon each other.
+type follower struct {
+	*feed.Feed[bus.Message]
+	stream  bus.Stream
+	filters []string
+	fromNew bool
+	next    uint64 // first sequence to hand on
+	last    uint64 // last sequence that was handed on
+
+	consumer  string // its name on the server
+	delivered uint64 // how many messages it delivered
+}
+
+var errGap = errors.New("a message was lost on its way")
+
+// forgetAfter is when the server drops the consumer of a follower that is gone
+// without saying so.
+const forgetAfter = time.Minute
+
+func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, error) {
+	end, err := c.lastSeq(ctx, f.stream)
+	if err != nil {
+		return nil, err
+	}
+	if f.last > end {
+		return nil, fmt.Errorf("bus: follow %s: %w: it ends at %d, and %d was read from it", f.stream, errPosition, end, f.last)
+	}
+	if f.fromNew {
+		f.fromNew, f.next = false, end+1
+	}
+	config := jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       max(f.next, 1),
+		AckPolicy:         jetstream.AckNonePolicy,
+		InactiveThreshold: forgetAfter,
+		MemoryStorage:     true,
+		Replicas:          1,
+	}
+	setFilters(&config, f.filters)
+	consumer, err := c.js.CreateConsumer(ctx, string(f.stream), config)
+	if err != nil {
+		return nil, err
+	}
+	f.consumer, f.delivered = consumer.CachedInfo().Name, 0
+	return consumer, nil
+}
+
+func (f *follower) take(m jetstream.Msg) error {
+	at, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if at.Sequence.Consumer != f.delivered+1 {
+		return errGap
+	}
+	f.delivered++
+	if at.Sequence.Stream < f.next {
+		return nil
+	}
+	if !f.Send(message(m, at)) {
+		return f.Context().Err()
+	}
+	f.last, f.next = at.Sequence.Stream, at.Sequence.Stream+1
+	return nil
+}
+
+// refuse drops m: the next consumer delivers it.
+func (f *follower) refuse(jetstream.Msg) {}
+
+func (f *follower) release(c *conn) {
+	if c == nil || c.nc.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	defer cancel()
+	// Without it the server forgets the consumer a little later.
+	_ = c.js.DeleteConsumer(ctx, string(f.stream), f.consumer)
+}
+
+func message(m jetstream.Msg, at *jetstream.MsgMetadata) bus.Message {
+	return bus.Message{Subject: m.Subject(), Data: m.Data(), Seq: at.Sequence.Stream, Published: at.Timestamp}
+}
+
+func setFilters(config *jetstream.ConsumerConfig, filters []string) {
+	if len(filters) == 1 {
+		config.FilterSubject = filters[0]
+		return
+	}
+	config.FilterSubjects = filters
+}

@@ -1,0 +1,182 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// conn is one connection, from its dial to its loss.
+type conn struct {
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	lost chan struct{} // closed when the connection is
+}
+
+// dial makes a connection. It does not reconnect: that is the link's part.
+func dial(o Options) (*conn, error) {
+	c := &conn{lost: make(chan struct{})}
+	options := []nats.Option{
+		nats.Name(o.Name),
+		nats.NoReconnect(),
+		nats.Timeout(2 * time.Second),
+		// A server that is gone without a word is missed after 20 seconds.
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+			o.Log.Warn("bus connection", "nats", o.where(), "error", err)
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				// Messages were dropped on our side. A new connection makes
+				// all readers take up where they are.
+				nc.Close()
+			}
+		}),
+	}
+	if o.InProcess != nil {
+		options = append(options, nats.InProcessServer(o.InProcess))
+	}
+	var err error
+	if c.nc, err = nats.Connect(o.URL, options...); err != nil {
+		return nil, err
+	}
+	if c.js, err = jetstream.New(c.nc); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// close ends the connection and waits until it has.
+func (c *conn) close() {
+	c.nc.Close()
+	<-c.lost
+}
+
+// lastSeq is the sequence of the last message that s ever stored.
+func (c *conn) lastSeq(ctx context.Context, s bus.Stream) (uint64, error) {
+	stream, err := c.js.Stream(ctx, string(s))
+	if err != nil {
+		return 0, fmt.Errorf("bus: state of stream %s: %w", s, err)
+	}
+	info := stream.CachedInfo()
+	if info.State.LastSeq < max(info.Config.FirstSeq, 1) {
+		return 0, nil // the server counts from before the first
+	}
+	return info.State.LastSeq, nil
+}
+
+// link is the sequence of connections to a server.
+type link struct {
+	options Options
+
+	mu      sync.Mutex
+	current *conn
+	renewed chan struct{} // closed when current is replaced
+}
+
+func newLink(o Options, first *conn) *link {
+	return &link{options: o, current: first, renewed: make(chan struct{})}
+}
+
+// conn waits for a connection that works.
+func (l *link) conn(ctx, open context.Context) (*conn, error) {
+	for {
+		l.mu.Lock()
+		c, renewed := l.current, l.renewed
+		l.mu.Unlock()
+		if open.Err() != nil {
+			return nil, bus.ErrClosed
+		}
+		if !c.nc.IsClosed() {
+			return c, nil
+		}
+		select {
+		case <-renewed:
+		case <-open.Done():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("bus: no connection to %s: %w", l.options.where(), ctx.Err())
+		}
+	}
+}
+
+// do calls f with a connection, again if the connection was lost meanwhile.
+func (l *link) do(ctx, open context.Context, f func(*conn) error) error {
+	for {
+		c, err := l.conn(ctx, open)
+		if err != nil {
+			return err
+		}
+		if err := f(c); err == nil || !c.nc.IsClosed() {
+			return err
+		}
+	}
+}
+
+// keep replaces lost connections and hands the new ones to attach, until ctx
+// ends. Then it closes the last.
+func (l *link) keep(ctx context.Context, attach func(*conn)) {
+	log := l.options.Log.With("nats", l.options.where())
+	c := l.current
+	for {
+		select {
+		case <-c.lost:
+		case <-ctx.Done():
+			c.close()
+			return
+		}
+		log.Warn("bus connection lost", "error", c.nc.LastError())
+		lostAt := time.Now()
+		next := redial(ctx, l.options, log)
+		if next == nil {
+			return
+		}
+		c = next
+		log.Info("bus connected again", "after", time.Since(lostAt).Round(time.Millisecond))
+		attach(c)
+		l.mu.Lock()
+		l.current = c
+		close(l.renewed)
+		l.renewed = make(chan struct{})
+		l.mu.Unlock()
+	}
+}
+
+// redial dials until it gets a connection or ctx ends; then it returns nil.
+func redial(ctx context.Context, o Options, log *slog.Logger) *conn {
+	for wait := firstPause; ctx.Err() == nil; wait = longer(wait) {
+		c, err := dial(o)
+		if err == nil {
+			return c
+		}
+		log.Debug("bus cannot connect", "error", err)
+		pause(ctx, wait)
+	}
+	return nil
+}
+
+// Pauses between attempts grow from the first to the longest.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+func longer(wait time.Duration) time.Duration { return min(2*wait, longestPause) }
+
+// pause waits for about d, so that clients that lost the same server do not
+// come back at once.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d/2 + rand.N(d)):
+	case <-ctx.Done():
+	}
+}

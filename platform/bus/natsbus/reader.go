@@ -1,0 +1,149 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// source is what differs between the readers of a stream. Its methods are
+// called one at a time.
+type source interface {
+	// Context ends when nobody wants messages any more.
+	Context() context.Context
+	// start makes the server's consumer on c, from where the source is.
+	start(ctx context.Context, c *conn) (jetstream.Consumer, error)
+	// take hands a message to the reader. After an error the consumer is
+	// started anew.
+	take(m jetstream.Msg) error
+	// refuse gets the messages that come after the end.
+	refuse(m jetstream.Msg)
+	// release tidies up on the server, if it can be reached.
+	release(c *conn)
+	// End closes the reader's channel.
+	End(err error)
+}
+
+const (
+	apiWait     = 5 * time.Second // bounds one request to the server
+	releaseWait = 2 * time.Second // bounds what is only tidy
+)
+
+// read starts src and feeds it until it ends.
+func (b *Bus) read(src source) error {
+	var c *conn
+	var consumer jetstream.Consumer
+	err := b.link.do(src.Context(), b.open, func(on *conn) (err error) {
+		c = on
+		consumer, err = start(src, on)
+		return err
+	})
+	if err != nil {
+		src.End(err)
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open.Err() != nil {
+		src.End(bus.ErrClosed)
+		return bus.ErrClosed
+	}
+	b.readers.Go(func() { b.feed(src, c, consumer) })
+	return nil
+}
+
+func start(src source, c *conn) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(src.Context(), apiWait)
+	defer cancel()
+	return src.start(ctx, c)
+}
+
+// feed goes from consumer to consumer until src ends.
+func (b *Bus) feed(src source, c *conn, consumer jetstream.Consumer) {
+	ctx := src.Context()
+	for {
+		err := consume(src, c, consumer)
+		for wait := firstPause; ctx.Err() == nil; wait = longer(wait) {
+			b.options.Log.Debug("bus reader starts anew", "error", err)
+			if c, err = b.link.conn(ctx, b.open); err == nil {
+				consumer, err = start(src, c)
+			}
+			if err == nil {
+				break
+			}
+			if isFinal(err) {
+				src.release(c)
+				src.End(err)
+				return
+			}
+			pause(ctx, wait)
+		}
+		if ctx.Err() != nil {
+			src.release(c)
+			src.End(nil)
+			return
+		}
+	}
+}
+
+// consume hands messages to src until the consumer breaks, c is lost, or src
+// ends. It returns what broke.
+func consume(src source, c *conn, consumer jetstream.Consumer) error {
+	broken := make(chan error, 1)
+	report := func(err error) {
+		select {
+		case broken <- err:
+		default:
+		}
+	}
+	var mu sync.Mutex
+	over := false
+	messages, err := consumer.Consume(func(m jetstream.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			src.refuse(m)
+			return
+		}
+		if err := src.take(m); err != nil {
+			over = true
+			report(err)
+		}
+	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { report(err) }))
+	if err != nil {
+		return err
+	}
+	drained := messages.Closed()
+	select {
+	case err = <-broken:
+	case <-c.lost:
+		err = c.nc.LastError()
+	case <-src.Context().Done():
+	}
+	mu.Lock()
+	over = true
+	mu.Unlock()
+	messages.Drain()
+	select {
+	case <-drained:
+	case <-c.lost:
+	case <-time.After(releaseWait):
+	}
+	return err
+}
+
+// errPosition says that a stream is not the one that was read before.
+var errPosition = errors.New("the stream was lost and made anew")
+
+// isFinal reports whether trying again is of no use.
+func isFinal(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, errPosition) || errors.Is(err, bus.ErrClosed) ||
+		errors.As(err, &api) && api.Code >= http.StatusBadRequest && api.Code < http.StatusInternalServerError
+}
