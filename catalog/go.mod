@@ -1,9 +1,11 @@
 module github.com/spotserve/spotserve/catalog
 
-go 1.26
+go 1.26.0
 
-require github.com/spotserve/spotserve/core v0.0.0
-
-require go.yaml.in/yaml/v3 v3.0.6 // indirect
+require (
+	github.com/agnivade/levenshtein v1.2.1
+	github.com/spotserve/spotserve/core v0.0.0
+	go.yaml.in/yaml/v3 v3.0.6
+)
 
 replace github.com/spotserve/spotserve/core => ../core

@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+func FuzzYAML(f *testing.F) {
+	err := fs.WalkDir(embedded, "data", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			data, _ := fs.ReadFile(embedded, path)
+			f.Add(data)
+		}
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("? {}"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := parse[modelFile]("f.yaml", data)
+		checkFileError(t, err)
+		_, err = parse[instanceFile]("f.yaml", data)
+		checkFileError(t, err)
+		_, err = parse[engineFile]("f.yaml", data)
+		checkFileError(t, err)
+		_, err = parse[experimentFile]("f.yaml", data)
+		checkFileError(t, err)
+		profile, err := parse[profileFile]("f.yaml", data)
+		if checkFileError(t, err); err == nil {
+			checkProfile(t, profile.profile())
+		}
+		trace, err := parse[traceFile]("f.yaml", data)
+		if checkFileError(t, err); err == nil {
+			a, _ := trace.availability()
+			checkAvailability(t, a)
+		}
+	})
+}
+
+// checkFileError requires of an error that it names the file.
+func checkFileError(t *testing.T, err error) {
+	t.Helper()
+	var file *FileError
+	if err != nil && !errors.As(err, &file) {
+		t.Errorf("error %v names no file", err)
+	}
+}
+
+func FuzzReadAvailability(f *testing.F) {
+	f.Add(smallTrace)
+	f.Add(`[0, "add", {"nodes": ["n0"]}]`)
+	f.Add(`[-1, "DONE", {}]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadAvailability("f", strings.NewReader(text))
+		if checkFileError(t, err); err != nil {
+			return
+		}
+		checkAvailability(t, got)
+		again, err := ReadAvailability("f", strings.NewReader(availabilityText(got)))
+		if err != nil || !reflect.DeepEqual(got, again) {
+			t.Errorf("written and read back: %v, error %v, want %v", again, err, got)
+		}
+	})
+}
+
+// availabilityText writes a trace in the artifact's format.
+func availabilityText(a Availability) string {
+	names := map[experiment.ChangeKind]string{experiment.Add: "add", experiment.Remove: "remove", experiment.Throughput: "other"}
+	var b strings.Builder
+	for _, c := range a.Changes {
+		nodes, _ := json.Marshal(append([]string{}, c.Nodes...))
+		required := ""
+		if c.RequiredThroughput != 0 {
+			required = fmt.Sprintf(`, "required_tpt": %v`, c.RequiredThroughput)
+		}
+		fmt.Fprintf(&b, "[%d, %q, {\"nodes\": %s%s}]\n", c.At/1e6, names[c.Kind], nodes, required)
+	}
+	fmt.Fprintf(&b, "[%d, \"DONE\", {\"nodes\": []}]\n", a.End/1e6)
+	return b.String()
+}
+
+// checkAvailability replays a trace and requires that every change is possible.
+func checkAvailability(t *testing.T, a Availability) {
+	t.Helper()
+	var up []string
+	var last vtime.Time
+	for _, c := range a.Changes {
+		if c.At < last || c.At > a.End {
+			t.Errorf("change at %v after %v, end %v", c.At, last, a.End)
+		}
+		last = c.At
+		for _, node := range c.Nodes {
+			i := slices.Index(up, node)
+			if (c.Kind == experiment.Add) != (i < 0) || strings.ContainsAny(node, ". *>") || node == "" {
+				t.Errorf("%s of %q while %q are up", c.Kind, node, up)
+			} else if i < 0 {
+				up = append(up, node)
+			} else {
+				up = slices.Delete(up, i, i+1)
+			}
+		}
+	}
+	if n := a.size(a.End); n != len(up) {
+		t.Errorf("%d nodes are up at the end, size says %d", len(up), n)
+	}
+}
+
+func FuzzReadAvailabilityCSV(f *testing.F) {
+	f.Add("1000,add,a\n1000,add,b\n2500,remove,a\n")
+	f.Add("1,add\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadAvailabilityCSV("f", strings.NewReader(text))
+		if checkFileError(t, err); err == nil {
+			checkAvailability(t, got)
+		}
+	})
+}
+
+func FuzzReadArrivals(f *testing.F) {
+	f.Add("0,0.7,512,0\n1,1.3,512,2944\n")
+	f.Add("0,NaN,512,0")
+	f.Add("0,1e308,512,0")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadArrivals("f", strings.NewReader(text))
+		if checkFileError(t, err); err != nil {
+			return
+		}
+		var last vtime.Time
+		for _, a := range got {
+			if a.At < last || a.At > maxTrace || a.PromptTokens < 1 || a.OutputTokens != 0 {
+				t.Errorf("bad arrival %+v after %v", a, last)
+			}
+			last = a.At
+		}
+	})
+}
+
+func FuzzReadProfile(f *testing.F) {
+	f.Add(smallProfile)
+	f.Add(`{"tp-1": {"bsz-1": {"init": 1, "incr": 1e999}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadProfile("f", strings.NewReader(text))
+		if checkFileError(t, err); err == nil {
+			checkProfile(t, got.Profile)
+		}
+	})
+}
+
+// checkProfile requires that every configuration up to MaxTensor has its row.
+func checkProfile(t *testing.T, p cost.Profile) {
+	t.Helper()
+	usable := func(ms float64) bool { return ms > 0 && !math.IsInf(ms, 1) }
+	for tensor := 1; tensor <= p.MaxTensor; tensor *= 2 {
+		i := slices.IndexFunc(p.Tensors, func(t cost.TensorProfile) bool { return t.Tensor == tensor })
+		if i < 0 {
+			t.Fatalf("no rows of tensor degree %d of %d", tensor, p.MaxTensor)
+		}
+		for j, row := range p.Tensors[i].Rows {
+			if row.Batch != 1<<j || !usable(row.Prefill) || !usable(row.Decode) || !usable(p.Embed[j]) {
+				t.Errorf("bad row %+v", row)
+			}
+		}
+	}
+	if p.MaxTensor < 1 || !usable(p.FixFactor) || !usable(p.PrefillComm) || !usable(p.DecodeComm) {
+		t.Errorf("bad profile %+v", p)
+	}
+}
