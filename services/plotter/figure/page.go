@@ -1,0 +1,158 @@
+package figure
+
+import (
+	"image/color"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// page is a figure with all that stands around it: title, caption and legend
+// above the panel, notes below.
+type page struct {
+	title   string
+	caption []string
+	notes   []string
+	legend  []legendEntry
+	plot    *plot.Plot
+}
+
+type legendEntry struct {
+	label string
+	look  look
+}
+
+// Distances on a page.
+const (
+	border      = vg.Length(8)
+	leastPanel  = 1.6 * vg.Inch // with its axes
+	leading     = 1.3           // line height, in font sizes
+	sectionSkip = vg.Length(5)
+	sampleWidth = vg.Length(26) // of a line in the legend
+	sampleGap   = vg.Length(4)
+	entryGap    = vg.Length(14)
+	raise       = 0.1 // of text beside a sample, in font sizes: the eye aligns small letters
+	safeWidth   = 0.9 // of a line: a reader of the SVG may have a wider font
+)
+
+// Text styles of a page.
+func titleStyle() text.Style  { return textStyle(sans(12), ink) }
+func smallStyle() text.Style  { return textStyle(sans(8.5), faint) }
+func legendStyle() text.Style { return textStyle(sans(9.5), ink) }
+
+// layout is a page with its text in lines.
+type layout struct {
+	title, caption, notes []string
+	legend                [][]legendEntry // in rows
+	plot                  *plot.Plot
+}
+
+func (p page) layout() layout {
+	const inner = width - 2*border
+	l := layout{
+		title:   wrap(titleStyle(), inner, strings.Fields(p.title), " "),
+		caption: wrap(smallStyle(), inner, p.caption, " · "),
+		plot:    p.plot,
+	}
+	for _, n := range p.notes {
+		l.notes = append(l.notes, wrap(smallStyle(), inner, strings.Fields(n), " ")...)
+	}
+	x := vg.Length(0)
+	for _, e := range p.legend {
+		w := entryWidth(e) + entryGap
+		if len(l.legend) == 0 || x+w > inner {
+			l.legend = append(l.legend, nil)
+			x = 0
+		}
+		row := &l.legend[len(l.legend)-1]
+		*row = append(*row, e)
+		x += w
+	}
+	return l
+}
+
+// height of the whole page. Much text makes it higher than others, so that the
+// panel stays readable.
+func (l layout) height() vg.Length {
+	return max(usualHeight, 2*border+l.above()+leastPanel+l.below())
+}
+
+// above is the height of what stands above the panel, below that of the notes.
+func (l layout) above() vg.Length {
+	return linesHeight(titleStyle(), len(l.title)) + linesHeight(smallStyle(), len(l.caption)) +
+		linesHeight(legendStyle(), len(l.legend)) + 2*sectionSkip
+}
+
+func (l layout) below() vg.Length {
+	if len(l.notes) == 0 {
+		return 0
+	}
+	return sectionSkip + linesHeight(smallStyle(), len(l.notes))
+}
+
+func (l layout) draw(c draw.Canvas) {
+	c.SetColor(color.White)
+	c.Fill(c.Rectangle.Path())
+	c = draw.Crop(c, border, -border, border, -border)
+
+	head := linesAtTop(c, titleStyle(), l.title)
+	head = linesAtTop(head, smallStyle(), l.caption)
+	head.Max.Y -= sectionSkip
+	for _, row := range l.legend {
+		drawRow(head, row)
+		head.Max.Y -= lineHeight(legendStyle())
+	}
+	foot := c
+	foot.Max.Y = c.Min.Y + linesHeight(smallStyle(), len(l.notes))
+	linesAtTop(foot, smallStyle(), l.notes)
+	l.plot.Draw(draw.Crop(c, 0, 0, l.below(), -l.above()))
+}
+
+func entryWidth(e legendEntry) vg.Length {
+	style := legendStyle()
+	return sampleWidth + sampleGap + style.Width(e.label)
+}
+
+// drawRow draws a row of the legend at the top of the canvas.
+func drawRow(c draw.Canvas, row []legendEntry) {
+	style := legendStyle()
+	style.YAlign = draw.YCenter
+	x, y := c.Min.X, c.Max.Y-lineHeight(style)/2
+	for _, e := range row {
+		c.StrokeLine2(e.look.line, x, y, x+sampleWidth, y)
+		c.DrawGlyph(e.look.marker, vg.Point{X: x + sampleWidth/2, Y: y})
+		c.FillText(style, vg.Point{X: x + sampleWidth + sampleGap, Y: y + style.Font.Size*raise}, e.label)
+		x += entryWidth(e) + entryGap
+	}
+}
+
+func lineHeight(s text.Style) vg.Length { return s.Font.Size * leading }
+
+func linesHeight(s text.Style, lines int) vg.Length { return vg.Length(lines) * lineHeight(s) }
+
+// linesAtTop writes the lines and returns what is left below them.
+func linesAtTop(c draw.Canvas, s text.Style, lines []string) draw.Canvas {
+	s.YAlign = draw.YTop
+	for _, line := range lines {
+		c.FillText(s, vg.Point{X: c.Min.X, Y: c.Max.Y}, line)
+		c.Max.Y -= lineHeight(s)
+	}
+	return c
+}
+
+// wrap joins the parts to lines that fit into max, as far as single parts
+// allow.
+func wrap(s text.Style, max vg.Length, parts []string, sep string) []string {
+	var lines []string
+	for _, part := range parts {
+		if n := len(lines) - 1; n >= 0 && s.Width(lines[n]+sep+part) <= max*safeWidth {
+			lines[n] += sep + part
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
+}

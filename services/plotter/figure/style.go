@@ -1,0 +1,121 @@
+package figure
+
+import (
+	"image/color"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// The size of a figure: a column and a half of a two-column paper.
+const (
+	width       = 5.4 * vg.Inch
+	usualHeight = 3.7 * vg.Inch
+)
+
+const whiskerCap = vg.Length(4)
+
+var (
+	ink   = color.Gray{0x20}
+	faint = color.Gray{0x59}
+	rule  = color.Gray{0xd9}
+)
+
+// look is how a series is drawn. Colour, marker and dashes all differ, so that
+// a series is known by any one of them.
+type look struct {
+	line   draw.LineStyle
+	marker draw.GlyphStyle
+	tint   color.Color // of the band; opaque, as PDF and SVG blend unlike PNG
+}
+
+// whisker is a thin unbroken line of the same colour.
+func (l look) whisker() draw.LineStyle {
+	return draw.LineStyle{Color: l.line.Color, Width: 0.8}
+}
+
+// lookOf returns look n; they repeat. The colours are those of Paul Tol's
+// high-contrast scheme, darkened for thin lines: apart for every kind of colour
+// vision, and in grey.
+func lookOf(n int) look {
+	type def struct {
+		colour, tint color.RGBA
+		shape        draw.GlyphDrawer
+		radius       vg.Length
+		dashes       []vg.Length
+	}
+	defs := []def{
+		{rgb(0x004488), rgb(0xd3dfec), draw.CircleGlyph{}, 3.1, nil},
+		{rgb(0xc79100), rgb(0xf8edd2), draw.PyramidGlyph{}, 3.8, []vg.Length{5, 2.5}},
+		{rgb(0xa33b4d), rgb(0xf3dfe3), draw.BoxGlyph{}, 3.3, []vg.Length{1.5, 2}},
+	}
+	d := defs[((n%len(defs))+len(defs))%len(defs)]
+	return look{
+		line:   draw.LineStyle{Color: d.colour, Width: 1.6, Dashes: d.dashes},
+		marker: draw.GlyphStyle{Color: d.colour, Radius: d.radius, Shape: d.shape},
+		tint:   d.tint,
+	}
+}
+
+func rgb(hex uint32) color.RGBA {
+	return color.RGBA{uint8(hex >> 16), uint8(hex >> 8), uint8(hex), 0xff}
+}
+
+// newPlot returns axes in the style of all figures, with a horizontal grid.
+func newPlot() *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.LineStyle = draw.LineStyle{Color: ink, Width: 0.8}
+		axis.Tick.LineStyle = axis.LineStyle
+		axis.Tick.Label.Font = sans(9.5)
+		axis.Tick.Label.Color = ink
+		axis.Label.TextStyle.Font = sans(10)
+		axis.Label.TextStyle.Color = ink
+		axis.Label.Padding = 4
+		axis.Padding = 0
+	}
+	p.X.Tick.Length = 3
+	p.Y.Tick.Length = 4
+	p.Y.Tick.Marker = plot.TickerFunc(roundTicks)
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	grid.Horizontal = draw.LineStyle{Color: rule, Width: 0.6}
+	p.Add(grid)
+	return p
+}
+
+// roundTicks labels every multiple of the smallest 1, 2 or 5 times a power of
+// ten that gives at most seven labels.
+func roundTicks(low, high float64) []plot.Tick {
+	const most = 6 // steps
+	power := math.Pow(10, math.Floor(math.Log10((high-low)/most)))
+	step := power * 10
+	for _, f := range []float64{1, 2, 5} {
+		if (high-low)/(f*power) <= most {
+			step = f * power
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'g', 6, 64)})
+	}
+	return ticks
+}
+
+// sans is the one font of all figures. There is no bold: the library cannot
+// put it into a PDF.
+func sans(size vg.Length) font.Font {
+	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
+}
+
+func textStyle(f font.Font, c color.Color) text.Style {
+	return text.Style{Font: f, Color: c, Handler: plot.DefaultTextHandler}
+}

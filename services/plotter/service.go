@@ -1,0 +1,184 @@
+package plotter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/wire"
+	"github.com/spotserve/spotserve/services/plotter/figure"
+)
+
+// Options are what the service needs; all fields but Formats must be set.
+type Options struct {
+	Bus bus.Follower
+	// Open opens the store for reading. It is called for every figure, so the
+	// store may come up later than the plotter.
+	Open    func(context.Context) (store.Reader, error)
+	Folder  string          // of the figures; made if it is not there
+	Formats []figure.Format // empty: all
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Ready   *obs.Readiness
+}
+
+// How long a figure that could not be drawn waits, at first and at most. It
+// waits for a store or a disk, so this is wall time.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// Setup adds the service to the group: it follows what the collector says and,
+// when all rows of an end-to-end run are in the store, draws the figure of the
+// run's model, trace and settings. Runs that were recorded while no plotter was
+// there are drawn at the start.
+func Setup(g *run.Group, o Options) error {
+	if len(o.Formats) == 0 {
+		o.Formats = []figure.Format{figure.PNG, figure.SVG, figure.PDF}
+	}
+	if err := os.MkdirAll(o.Folder, 0o755); err != nil {
+		return fmt.Errorf("plotter: figures folder: %w", err)
+	}
+	s := &service{Options: o, pending: map[string]bool{}, figures: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "spotserve_plotter_figures_total",
+		Help: "Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).",
+	}, []string{"result"})}
+	if err := o.Metrics.Register(s.figures); err != nil {
+		return fmt.Errorf("plotter: metrics: %w", err)
+	}
+	following := o.Ready.Add("plotter: bus")
+	ctx, cancel := context.WithCancel(context.Background())
+	g.Add(func() error { return s.run(ctx, following) }, func(error) { cancel() })
+	return nil
+}
+
+type service struct {
+	Options
+	pending map[string]bool // runs that are recorded and not drawn
+	figures *prometheus.CounterVec
+}
+
+// run returns nil when its context ends.
+func (s *service) run(ctx context.Context, following *obs.Condition) error {
+	sub, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{}, wire.RecordFilter("*"))
+	if err != nil {
+		return fmt.Errorf("plotter: follow recorded runs: %w", err)
+	}
+	defer sub.Stop()
+	following.Met()
+	defer following.NotMet("stopped")
+
+	var retry <-chan time.Time
+	wait := firstRetry
+	for {
+		select {
+		case m, ok := <-sub.C():
+			if !ok {
+				if err := sub.Err(); err != nil && ctx.Err() == nil {
+					return fmt.Errorf("plotter: follow recorded runs: %w", err)
+				}
+				return nil
+			}
+			s.take(m)
+			s.takeMore(sub)
+		case <-retry:
+		}
+		s.drawPending(ctx)
+		retry = nil
+		if len(s.pending) == 0 {
+			wait = firstRetry
+		} else {
+			retry = time.After(wait)
+			wait = min(2*wait, lastRetry)
+		}
+	}
+}
+
+// takeMore takes what is there already: runs of one figure are drawn once.
+func (s *service) takeMore(sub bus.Subscription) {
+	for {
+		select {
+		case m, ok := <-sub.C():
+			if !ok {
+				return
+			}
+			s.take(m)
+		default:
+			return
+		}
+	}
+}
+
+func (s *service) take(m bus.Message) {
+	e, err := wire.Decode(m.Data)
+	if err != nil {
+		s.Log.Warn("a message that cannot be read is skipped", "subject", m.Subject, "sequence", m.Seq, "error", err)
+		return
+	}
+	if recorded, ok := e.Body.(event.RunRecorded); ok {
+		s.pending[recorded.Run] = true
+	}
+}
+
+// drawPending draws the figure of every pending run. What fails stays pending.
+func (s *service) drawPending(ctx context.Context) {
+	for _, name := range slices.Sorted(maps.Keys(s.pending)) {
+		if ctx.Err() != nil {
+			return
+		}
+		if !s.pending[name] {
+			continue // it was on the figure of another one
+		}
+		log := s.Log.With("run", name)
+		f, err := s.draw(ctx, name)
+		var refused *RefusedError
+		switch {
+		case errors.As(err, &refused):
+			s.figures.WithLabelValues("refused").Inc()
+			log.Debug("no figure of this run", "reason", refused.Reason)
+		case err != nil:
+			s.figures.WithLabelValues("failed").Inc()
+			log.Warn("the figure cannot be drawn yet", "error", err)
+			continue
+		default:
+			s.figures.WithLabelValues("drawn").Inc()
+			log.Info("figure drawn", "figure", filepath.Join(s.Folder, f.Name), "formats", s.Formats, "runs", f.Runs)
+		}
+		delete(s.pending, name)
+		for _, other := range f.Runs {
+			delete(s.pending, other)
+		}
+	}
+}
+
+// draw makes the figure of a run's model, trace and settings and saves it.
+func (s *service) draw(ctx context.Context, name string) (f Figure, err error) {
+	r, err := s.Open(ctx)
+	if err != nil {
+		return Figure{}, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if f, err = E2E(ctx, r, Query{Run: name}); err != nil {
+		return Figure{}, err
+	}
+	for _, format := range s.Formats {
+		if err := f.Save(filepath.Join(s.Folder, f.Name+"."+string(format))); err != nil {
+			return Figure{}, err
+		}
+	}
+	return f, nil
+}
