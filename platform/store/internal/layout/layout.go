@@ -1,0 +1,45 @@
+// Package layout says which table and columns the rows of a batch go to.
+package layout
+
+import (
+	"reflect"
+
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/store/internal/record"
+)
+
+// Table is the part of a batch that goes to one table.
+type Table struct {
+	Name    string
+	Columns []string
+	rows    reflect.Value
+}
+
+// Len is the number of rows.
+func (t Table) Len() int { return t.rows.Len() }
+
+// Append adds the values of row i to dst, in the order of Columns.
+func (t Table) Append(dst []any, i int) []any { return record.Append(dst, t.rows.Index(i)) }
+
+// Tables returns the tables that b has rows for. Table runs is the last: where
+// tables are written one by one, a run that reads finished has all its rows.
+func Tables(b store.Batch) []Table {
+	var tables []Table
+	for _, t := range []struct {
+		name string
+		rows any
+	}{
+		{"request_latency", b.Requests},
+		{"fleet_event", b.Fleet},
+		{"config_change", b.Configs},
+		{"migration", b.Moves},
+		{"node_time", b.Nodes},
+		{"runs", b.Runs},
+	} {
+		rows := reflect.ValueOf(t.rows)
+		if rows.Len() > 0 {
+			tables = append(tables, Table{t.name, record.Columns(rows.Type().Elem()), rows})
+		}
+	}
+	return tables
+}
