@@ -1,0 +1,37 @@
+package service
+
+import (
+	"context"
+
+	"github.com/spf13/pflag"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/natsbus"
+)
+
+// DefaultNATS is where a service looks for NATS.
+const DefaultNATS = "nats://127.0.0.1:4222"
+
+// DefaultStore is the store of a host on its own.
+const DefaultStore = "sqlite:spotserve-data/store.db"
+
+// NATSFlag adds --nats, the URL for Connect.
+func NATSFlag(fs *pflag.FlagSet) *string {
+	return fs.String("nats", DefaultNATS, "URL of the NATS server with JetStream, nats://[user:password@]host:port")
+}
+
+// StoreFlag adds --store, the URL of the SQL store.
+func StoreFlag(fs *pflag.FlagSet) *string {
+	return fs.String("store", DefaultStore, "SQL store, sqlite:PATH or clickhouse://user:password@host:9000/database")
+}
+
+// Connect connects the process to the bus and lets go of it at the exit.
+func (p *Process) Connect(ctx context.Context, name, url string) (bus.Bus, error) {
+	b, err := natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Log: p.Log})
+	if err != nil {
+		return nil, err
+	}
+	p.AtExit(b.Close)
+	p.Log.Info("service runs", "nats", url)
+	return b, nil
+}

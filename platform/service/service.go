@@ -1,0 +1,134 @@
+// Package service is what the mains of all services share: flags, environment
+// and config file, log, metrics, health, signals, and the run group that the
+// service's actors are in.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/spotserve/spotserve/platform/config"
+	"github.com/spotserve/spotserve/platform/obs"
+)
+
+// EnvPrefix starts the names of the environment variables of all services.
+const EnvPrefix = "SPOTSERVE"
+
+// Service is one program.
+type Service struct {
+	Name string // of the program
+	Does string // one sentence for --help
+	// Flags adds the service's own flags to those that every service has:
+	// config, log-level, log-format and metrics-listen.
+	Flags func(*pflag.FlagSet)
+	// Setup connects to what the service needs and adds its actors to the
+	// group. The context ends with the process, on a signal for example.
+	Setup func(context.Context, *Process) error
+}
+
+// Process is what a service gets to work with.
+type Process struct {
+	Group   run.Group
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+	Ready   *obs.Readiness
+	atExit  []func() error
+}
+
+// AtExit has f called when all actors have returned, or when the set-up has
+// failed. What was added last is called first.
+func (p *Process) AtExit(f func() error) { p.atExit = append(p.atExit, f) }
+
+// The exit codes of Run.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Main runs the service until SIGINT or SIGTERM and returns the exit code: 0 if
+// it ended by a signal or by itself, 1 if it failed, 2 if it was called wrongly.
+// A second signal ends the process at once.
+func (s Service) Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	return s.Run(ctx, os.Args[1:], os.Stderr)
+}
+
+// Run is Main without signals: it runs the service until the context ends, and
+// writes the log and what is wrong to stderr.
+func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
+	opts, err := s.parse(args, stderr)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "%s: %v\nsee %s --help\n", s.Name, err, s.Name)
+		return exitUsage
+	}
+	p := &Process{Log: opts.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{}}
+	err = s.run(ctx, p, opts)
+	slices.Reverse(p.atExit)
+	for _, f := range p.atExit {
+		err = errors.Join(err, f())
+	}
+	if err != nil {
+		p.Log.Error("failed", "error", err)
+		return exitFailed
+	}
+	return 0
+}
+
+// parse reads all settings.
+func (s Service) parse(args []string, stderr io.Writer) (obs.Options, error) {
+	var opts obs.Options
+	fs := pflag.NewFlagSet(s.Name, pflag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		_, _ = fmt.Fprintf(stderr, "%s %s\n\nusage: %s [flags]\n%s\nEvery flag can be set in the environment too (--log-level: %s), and in the config file.\n",
+			s.Name, s.Does, s.Name, fs.FlagUsages(), config.EnvName(EnvPrefix, "log-level"))
+	}
+	fs.String(config.FileFlag, "", "config file in YAML, whose keys are the names of these flags")
+	s.Flags(fs)
+	opts.AddFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		return opts, err
+	}
+	if fs.NArg() > 0 {
+		return opts, fmt.Errorf("unexpected argument %q: all settings are flags", fs.Arg(0))
+	}
+	_, err := config.Load(fs, config.Options{EnvPrefix: EnvPrefix})
+	return opts, err
+}
+
+// run returns when all actors have.
+func (s Service) run(ctx context.Context, p *Process, opts obs.Options) error {
+	server, err := obs.Listen(opts.MetricsListen, p.Metrics, p.Ready, p.Log)
+	if err != nil {
+		return err
+	}
+	p.AtExit(func() error { server.Interrupt(nil); return nil }) // where the group never ran
+	p.Group.Add(server.Serve, server.Interrupt)
+	p.Group.Add(run.ContextHandler(ctx))
+	if err := s.Setup(ctx, p); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted while it waited for something
+		}
+		return err
+	}
+	if err := p.Group.Run(); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
