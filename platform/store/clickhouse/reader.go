@@ -93,8 +93,6 @@ func plain(v reflect.Value) any {
 		return x.Format("2006-01-02 15:04:05.999999999")
 	case fmt.Stringer:
 		return x.String()
-	case []byte:
-		return string(x)
 	}
 	switch {
 	case v.Kind() == reflect.Bool:

@@ -1,0 +1,133 @@
+package sqlite
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spotserve/spotserve/platform/store"
+)
+
+func requests(n int) store.Batch {
+	b := store.Batch{Runs: []store.Run{{Run: "e2e-1"}}}
+	for i := range n {
+		b.Requests = append(b.Requests, store.RequestLatency{Run: "e2e-1", Request: uint64(i), Status: "completed"})
+	}
+	return b
+}
+
+func exec(t *testing.T, w *Writer, statement string) {
+	t.Helper()
+	if _, err := w.file.db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t *testing.T, r store.Reader, table string) any {
+	t.Helper()
+	rows, err := r.Query(t.Context(), "SELECT count(*) FROM "+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows.Values[0][0]
+}
+
+// A full disk shows up in the middle of a batch: nothing of it stays, and the
+// writer goes on when there is space again.
+func TestFullDisk(t *testing.T) {
+	w, err := Open(t.Context(), filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.Write(t.Context(), requests(10)); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, w, "PRAGMA max_page_count = 30")
+	for range 2 {
+		err := w.Write(t.Context(), requests(10_000))
+		if err == nil || !strings.Contains(err.Error(), "full") {
+			t.Fatalf("a batch that does not fit: %v, want an error that says so", err)
+		}
+		if n := count(t, w, "request_latency"); n != int64(10) {
+			t.Fatalf("%v requests after a failed batch, want the 10 from before", n)
+		}
+	}
+	exec(t, w, "PRAGMA max_page_count = 1000000")
+	if err := w.Write(t.Context(), requests(10_000)); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, w, "request_latency"); n != int64(10_000) {
+		t.Errorf("%v requests, want 10000", n)
+	}
+}
+
+// A batch whose last table cannot be written leaves nothing in the others.
+func TestBatchIsAtomic(t *testing.T) {
+	w, err := Open(t.Context(), filepath.Join(t.TempDir(), "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	exec(t, w, "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT raise(ABORT, 'refused'); END")
+	if err := w.Write(t.Context(), requests(10)); err == nil || !strings.Contains(err.Error(), "runs") {
+		t.Errorf("got %v, want an error that names the table", err)
+	}
+	if n := count(t, w, "request_latency"); n != int64(0) {
+		t.Errorf("%v requests of a failed batch", n)
+	}
+	exec(t, w, "DROP TRIGGER refuse")
+	if err := w.Write(t.Context(), requests(10)); err != nil {
+		t.Error(err)
+	}
+}
+
+// The connection refuses to write even what the check of the text lets through.
+func TestReaderConnectionIsReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	w, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r, err := OpenReader(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, statement := range []string{
+		"INSERT INTO node_time VALUES ('a', 'n', 'spot', 0, 0, 0)", "DROP TABLE runs", "PRAGMA user_version = 9",
+		"PRAGMA query_only = 0; DELETE FROM runs; DROP TABLE runs",
+	} {
+		if _, err := r.query(t.Context(), statement, nil); err == nil {
+			t.Errorf("%q: no error", statement)
+		}
+	}
+	if n := count(t, r, "sqlite_schema"); n != count(t, w, "sqlite_schema") || n == int64(0) {
+		t.Errorf("the schema has %v entries", n)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	w, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := schemaFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := fmt.Sprint("schema ", len(files)+1)
+	exec(t, w, fmt.Sprintf("PRAGMA user_version = %d", len(files)+1))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), newer) {
+		t.Errorf("a writer of a newer schema: %v, want an error that says %q", err, newer)
+	}
+	if _, err := OpenReader(t.Context(), path); err == nil || !strings.Contains(err.Error(), newer) {
+		t.Errorf("a reader of a newer schema: %v, want an error that says %q", err, newer)
+	}
+}
