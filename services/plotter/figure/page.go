@@ -143,12 +143,12 @@ func linesAtTop(c draw.Canvas, s text.Style, lines []string) draw.Canvas {
 	return c
 }
 
-// wrap joins the parts to lines that fit into max, as far as single parts
+// wrap joins the parts to lines that fit into limit, as far as single parts
 // allow.
-func wrap(s text.Style, max vg.Length, parts []string, sep string) []string {
+func wrap(s text.Style, limit vg.Length, parts []string, sep string) []string {
 	var lines []string
 	for _, part := range parts {
-		if n := len(lines) - 1; n >= 0 && s.Width(lines[n]+sep+part) <= max*safeWidth {
+		if n := len(lines) - 1; n >= 0 && s.Width(lines[n]+sep+part) <= limit*safeWidth {
 			lines[n] += sep + part
 		} else {
 			lines = append(lines, part)
