@@ -91,7 +91,7 @@ func unackedComesToTheNext(t *testing.T, open New) {
 	}
 }
 
-// Messages on their way to a worker that stops do not wait for the ack wait.
+// Messages on their way to a worker that stops need not wait for their ack wait.
 func untakenComesToTheNext(t *testing.T, open New) {
 	b := start(t, open, Options{AckWait: time.Hour})
 	const n = 1000
@@ -195,8 +195,9 @@ func consumeEndsWithItsContext(t *testing.T, open New) {
 	}
 }
 
+// A purge may make what is left to deliver again wait for its ack wait.
 func purgeRemovesFromTheConsumers(t *testing.T, open New) {
-	b := start(t, open, Options{})
+	b := start(t, open, Options{AckWait: time.Second})
 	publish(t, b, "spot.run.a.x", 0, 3)
 	publish(t, b, "spot.run.b.x", 0, 1)
 	w := consume(t, b, "collector")

@@ -1,0 +1,47 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+)
+
+// delivery is a message as a consumer delivers it.
+type delivery struct {
+	jetstream.Msg
+	consumer, stream uint64
+}
+
+func (d delivery) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: d.consumer, Stream: d.stream}}, nil
+}
+func (d delivery) Subject() string { return "spot.run.r.x" }
+func (d delivery) Data() []byte    { return nil }
+
+// A stream may have gaps, where messages were purged or do not match. The
+// deliveries of a consumer may not: a gap there is a message lost on its way.
+func TestFollowerSeesGaps(t *testing.T) {
+	f := &follower{Feed: feed.New[bus.Message](t.Context(), context.Background()), next: 5}
+	defer f.End(nil)
+	for _, d := range []delivery{{consumer: 1, stream: 4}, {consumer: 2, stream: 5}, {consumer: 3, stream: 9}} {
+		if err := f.take(d); err != nil {
+			t.Fatalf("delivery %d of message %d: %v", d.consumer, d.stream, err)
+		}
+	}
+	if err := f.take(delivery{consumer: 5, stream: 12}); !errors.Is(err, errGap) {
+		t.Fatalf("delivery 5 after 3: %v; want errGap", err)
+	}
+	for _, want := range []uint64{5, 9} {
+		if m := <-f.C(); m.Seq != want {
+			t.Errorf("message %d; want %d", m.Seq, want)
+		}
+	}
+	if len(f.C()) > 0 || f.next != 10 {
+		t.Errorf("%d more messages, next is %d; want none and 10", len(f.C()), f.next)
+	}
+}
