@@ -43,10 +43,6 @@ type Server struct {
 	err    error // of Shutdown
 }
 
-// readyWithin bounds the start. Recovering the streams of a large store takes
-// seconds.
-const readyWithin = 2 * time.Minute
-
 // Start starts a server and waits until it takes connections.
 func Start(o Options) (_ *Server, err error) {
 	config, err := o.server()
@@ -75,8 +71,8 @@ func Start(o Options) (_ *Server, err error) {
 	}
 	logger := newLogger(log)
 	s.SetLoggerV2(logger, false, false, false)
-	go s.Start()
-	if err := waitReady(s, logger.fatal); err != nil {
+	s.Start() // returns when it has recovered the streams and listens
+	if err := ready(s, logger); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
 		return nil, fmt.Errorf("embedded NATS server on %s: %w", o.StoreDir, err)
@@ -156,16 +152,15 @@ func checkFree(listen string) error {
 	return l.Close()
 }
 
-func waitReady(s *server.Server, fatal <-chan string) error {
-	for end := time.Now().Add(readyWithin); time.Now().Before(end); {
-		select {
-		case reason := <-fatal:
-			return errors.New(reason)
-		default:
-		}
-		if s.ReadyForConnections(100 * time.Millisecond) {
-			return nil
-		}
+// ready returns what kept a started server from taking connections.
+func ready(s *server.Server, l *logger) error {
+	select {
+	case reason := <-l.fatal:
+		return errors.New(reason)
+	default:
 	}
-	return fmt.Errorf("not ready for connections after %v", readyWithin)
+	if !s.ReadyForConnections(10 * time.Second) {
+		return errors.New("not ready for connections")
+	}
+	return nil
 }

@@ -152,7 +152,7 @@ func TestLogIsDebug(t *testing.T) {
 		if err := start(t, natsserver.Options{Log: log}).Shutdown(); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Contains(text.String(), "Server is ready"); got != logged {
+		if got := strings.Contains(text.String(), "Starting nats-server"); got != logged {
 			t.Errorf("at level %v the server's log is there: %v; want %v", level, got, logged)
 		}
 	}
