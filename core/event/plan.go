@@ -184,6 +184,7 @@ type RunFinished struct {
 	Interruptions    int
 	TokensRecomputed int
 	CostUSD          float64
+	TokensServed     int // prompt and output tokens of completed requests
 }
 
 // Kind implements Body.

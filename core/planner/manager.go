@@ -8,8 +8,6 @@
 package planner
 
 import (
-	"fmt"
-
 	"github.com/spotserve/spotserve/core/assign"
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/effect"
@@ -55,6 +53,7 @@ type totals struct {
 	recomputed    int
 	refused       int
 	unfinished    int
+	served        int
 	usd           float64
 }
 
@@ -89,7 +88,9 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	m.deployed = newDeployment()
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
 	if err != nil {
-		m.finish(event.EndReason(fmt.Sprintf("invalid experiment: %v", err)))
+		// The replayer has priced a batch before it let the experiment in, so
+		// this is a planner that cannot read what a newer replayer sent.
+		m.finish(event.Stopped)
 		return
 	}
 	memory := cost.MemoryModel{

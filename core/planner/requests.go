@@ -56,6 +56,7 @@ func (m *MetaContextManager) batchCompleted(b event.BatchCompleted) {
 	p.running = runningBatch{}
 	for _, id := range b.Requests {
 		if record, first := m.requests.Complete(id, b.EndedAt, m.emit.Now); first {
+			m.totals.served += record.PromptTokens + record.OutputTokens
 			m.fact(event.RequestCompleted{Record: record})
 		}
 	}
@@ -129,7 +130,7 @@ func (m *MetaContextManager) finish(reason event.EndReason) {
 		Reason: reason, Accepted: t.Accepted, Completed: completed, UnfinishedAtEnd: m.totals.unfinished,
 		Refused: m.totals.refused, Lost: t.Accepted - completed - m.totals.unfinished, Duplicated: t.Duplicated,
 		LateFacts: m.totals.lateFacts, Interruptions: m.totals.interruptions,
-		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd,
+		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd, TokensServed: m.totals.served,
 	})
 	m.emit.Timer(timerPlan, vtime.Never)
 	m.emit.Timer(timerHotAdd, vtime.Never)

@@ -113,7 +113,11 @@ func (p *Player) Stop(now vtime.Time) {
 	end := p.fleet[len(p.fleet)-1].Time
 	at := min(max(now, p.PeekTime()), end)
 	p.arrivals = nil
-	p.fleet = []event.Event{{Time: at, Body: event.RunEnded{Reason: event.Stopped}}}
+	var rest []event.Event
+	if p.seq == 0 {
+		rest = append(rest, p.fleet[0]) // a run that ends has begun
+	}
+	p.fleet = append(rest, event.Event{Time: at, Body: event.RunEnded{Reason: event.Stopped}})
 }
 
 func (p *Player) arrive() event.Event {

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 type Readiness struct {
 	mu      sync.Mutex
 	reasons map[string]string // by condition; empty: it holds
+	changed chan struct{}     // closed at the next change; nil while nobody waits
 }
 
 // Condition is one thing that has to be so for the process to be ready. All
@@ -54,6 +56,34 @@ func (r *Readiness) Unmet() []Unmet {
 	return unmet
 }
 
+// Wait returns when all conditions hold, or with the context's error.
+func (r *Readiness) Wait(ctx context.Context) error {
+	for len(r.Unmet()) > 0 {
+		select {
+		case <-r.nextChange():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// nextChange returns a channel that is closed when a condition is set; it is
+// closed already if all hold by now.
+func (r *Readiness) nextChange() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	c := r.changed
+	if !slices.ContainsFunc(slices.Collect(maps.Values(r.reasons)), func(reason string) bool { return reason != "" }) {
+		close(c)
+		r.changed = nil
+	}
+	return c
+}
+
 // Met says that the condition holds.
 func (c *Condition) Met() { c.set("") }
 
@@ -69,4 +99,8 @@ func (c *Condition) set(reason string) {
 	c.readiness.mu.Lock()
 	defer c.readiness.mu.Unlock()
 	c.readiness.reasons[c.name] = reason
+	if c.readiness.changed != nil {
+		close(c.readiness.changed)
+		c.readiness.changed = nil
+	}
 }

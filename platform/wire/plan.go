@@ -173,6 +173,7 @@ func runFinishedOut(c *check, b event.RunFinished) *pb.RunFinished {
 		LateFacts:        c.count("late_facts", b.LateFacts),
 		Interruptions:    c.count("interruptions", b.Interruptions),
 		TokensRecomputed: c.count("tokens_recomputed", b.TokensRecomputed),
+		TokensServed:     c.count("tokens_served", b.TokensServed),
 		CostUsd:          c.float("cost_usd", b.CostUSD),
 	}
 }
@@ -189,6 +190,7 @@ func runFinishedIn(c *check, m *pb.RunFinished) event.RunFinished {
 		LateFacts:        c.int("late_facts", m.LateFacts),
 		Interruptions:    c.int("interruptions", m.Interruptions),
 		TokensRecomputed: c.int("tokens_recomputed", m.TokensRecomputed),
+		TokensServed:     c.int("tokens_served", m.TokensServed),
 		CostUSD:          c.float("cost_usd", m.CostUsd),
 	}
 }

@@ -190,3 +190,16 @@ func token(name string) string {
 func isPlain(b byte) bool {
 	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_'
 }
+
+// RunStartedFilter matches the opening of a run.
+func RunStartedFilter(run string) string { return kindFilter(run, "fleet", event.RunStarted{}) }
+
+// RunFinishedFilter matches the closing of a run.
+func RunFinishedFilter(run string) string { return kindFilter(run, "plan", event.RunFinished{}) }
+
+// PlannerWatermarks matches the planner's watermarks.
+func PlannerWatermarks(run string) string { return kindFilter(run, "plan", event.WatermarkAdvanced{}) }
+
+func kindFilter(run, place string, b event.Body) string {
+	return "spot.run." + wild(run) + "." + place + "." + string(b.Kind())
+}

@@ -24,7 +24,7 @@ import (
 
 // Options are what the service needs; all fields but Formats must be set.
 type Options struct {
-	Bus bus.Follower
+	Bus bus.Consumer
 	// Open opens the store for reading. It is called for every figure, so the
 	// store may come up later than the plotter.
 	Open    func(context.Context) (store.Reader, error)
@@ -33,7 +33,13 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
+	// Drawn, if set, hears what became of each run: the files of its figure,
+	// or why it has none.
+	Drawn func(run string, files []string, err error)
 }
+
+// durable is the plotter's place among the recorded runs.
+const durable = "plotter"
 
 // How long a figure that could not be drawn waits, at first and at most. It
 // waits for a store or a disk, so this is wall time.
@@ -45,7 +51,7 @@ const (
 // Setup adds the service to the group: it follows what the collector says and,
 // when all rows of an end-to-end run are in the store, draws the figure of the
 // run's model, trace and settings. Runs that were recorded while no plotter was
-// there are drawn at the start.
+// there wait for the next one.
 func Setup(g *run.Group, o Options) error {
 	if len(o.Formats) == 0 {
 		o.Formats = []figure.Format{figure.PNG, figure.SVG, figure.PDF}
@@ -53,7 +59,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := os.MkdirAll(o.Folder, 0o755); err != nil {
 		return fmt.Errorf("plotter: figures folder: %w", err)
 	}
-	s := &service{Options: o, pending: map[string]bool{}, figures: prometheus.NewCounterVec(prometheus.CounterOpts{
+	if o.Drawn == nil {
+		o.Drawn = func(string, []string, error) {}
+	}
+	s := &service{Options: o, pending: map[string]bus.Delivery{}, figures: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "spotserve_plotter_figures_total",
 		Help: "Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).",
 	}, []string{"result"})}
@@ -68,15 +77,15 @@ func Setup(g *run.Group, o Options) error {
 
 type service struct {
 	Options
-	pending map[string]bool // runs that are recorded and not drawn
+	pending map[string]bus.Delivery // of the runs that are recorded and not drawn
 	figures *prometheus.CounterVec
 }
 
 // run returns nil when its context ends.
 func (s *service) run(ctx context.Context, following *obs.Condition) error {
-	sub, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{}, wire.RecordFilter("*"))
+	sub, err := s.Bus.Consume(ctx, bus.Runs, durable, wire.RecordFilter("*"))
 	if err != nil {
-		return fmt.Errorf("plotter: follow recorded runs: %w", err)
+		return fmt.Errorf("plotter: consume recorded runs: %w", err)
 	}
 	defer sub.Stop()
 	following.Met()
@@ -89,7 +98,7 @@ func (s *service) run(ctx context.Context, following *obs.Condition) error {
 		case m, ok := <-sub.C():
 			if !ok {
 				if err := sub.Err(); err != nil && ctx.Err() == nil {
-					return fmt.Errorf("plotter: follow recorded runs: %w", err)
+					return fmt.Errorf("plotter: consume recorded runs: %w", err)
 				}
 				return nil
 			}
@@ -109,7 +118,7 @@ func (s *service) run(ctx context.Context, following *obs.Condition) error {
 }
 
 // takeMore takes what is there already: runs of one figure are drawn once.
-func (s *service) takeMore(sub bus.Subscription) {
+func (s *service) takeMore(sub bus.Work) {
 	for {
 		select {
 		case m, ok := <-sub.C():
@@ -123,15 +132,18 @@ func (s *service) takeMore(sub bus.Subscription) {
 	}
 }
 
-func (s *service) take(m bus.Message) {
+func (s *service) take(m bus.Delivery) {
 	e, err := wire.Decode(m.Data)
 	if err != nil {
 		s.Log.Warn("a message that cannot be read is skipped", "subject", m.Subject, "sequence", m.Seq, "error", err)
+		s.ack(m)
 		return
 	}
 	if recorded, ok := e.Body.(event.RunRecorded); ok {
-		s.pending[recorded.Run] = true
+		s.pending[recorded.Run] = m
+		return
 	}
+	s.ack(m)
 }
 
 // drawPending draws the figure of every pending run. What fails stays pending.
@@ -140,7 +152,7 @@ func (s *service) drawPending(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !s.pending[name] {
+		if _, still := s.pending[name]; !still {
 			continue // it was on the figure of another one
 		}
 		log := s.Log.With("run", name)
@@ -150,6 +162,7 @@ func (s *service) drawPending(ctx context.Context) {
 		case errors.As(err, &refused):
 			s.figures.WithLabelValues("refused").Inc()
 			log.Debug("no figure of this run", "reason", refused.Reason)
+			s.Drawn(name, nil, err)
 		case err != nil:
 			s.figures.WithLabelValues("failed").Inc()
 			log.Warn("the figure cannot be drawn yet", "error", err)
@@ -157,11 +170,28 @@ func (s *service) drawPending(ctx context.Context) {
 		default:
 			s.figures.WithLabelValues("drawn").Inc()
 			log.Info("figure drawn", "figure", filepath.Join(s.Folder, f.Name), "formats", s.Formats, "runs", f.Runs)
+			s.Drawn(name, s.files(f), nil)
 		}
-		delete(s.pending, name)
+		s.done(name)
 		for _, other := range f.Runs {
-			delete(s.pending, other)
+			s.done(other)
 		}
+	}
+}
+
+// done acknowledges a run that is drawn.
+func (s *service) done(run string) {
+	if d, ok := s.pending[run]; ok {
+		delete(s.pending, run)
+		s.ack(d)
+	}
+}
+
+// ack lets a message go. If that gets lost the message comes again, and the
+// same figure is drawn again.
+func (s *service) ack(d bus.Delivery) {
+	if err := d.Ack(); err != nil {
+		s.Log.Debug("acknowledgement lost", "sequence", d.Seq, "error", err)
 	}
 }
 
@@ -175,10 +205,18 @@ func (s *service) draw(ctx context.Context, name string) (f Figure, err error) {
 	if f, err = E2E(ctx, r, Query{Run: name}); err != nil {
 		return Figure{}, err
 	}
-	for _, format := range s.Formats {
-		if err := f.Save(filepath.Join(s.Folder, f.Name+"."+string(format))); err != nil {
+	for _, file := range s.files(f) {
+		if err := f.Save(file); err != nil {
 			return Figure{}, err
 		}
 	}
 	return f, nil
+}
+
+func (s *service) files(f Figure) []string {
+	files := make([]string, len(s.Formats))
+	for i, format := range s.Formats {
+		files[i] = filepath.Join(s.Folder, f.Name+"."+string(format))
+	}
+	return files
 }

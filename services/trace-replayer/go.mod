@@ -1,19 +1,38 @@
 module github.com/spotserve/spotserve/services/trace-replayer
 
-go 1.26
+go 1.26.0
 
 require (
+	github.com/oklog/run v1.2.0
+	github.com/prometheus/client_golang v1.25.0
+	github.com/spf13/pflag v1.1.0
 	github.com/spotserve/spotserve/catalog v0.0.0
 	github.com/spotserve/spotserve/core v0.0.0
-	github.com/spotserve/spotserve/engine v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
-	github.com/spotserve/spotserve/proto v0.0.0
+)
+
+require (
+	github.com/agnivade/levenshtein v1.2.1 // indirect
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/spotserve/spotserve/proto v0.0.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace (
 	github.com/spotserve/spotserve/catalog => ../../catalog
 	github.com/spotserve/spotserve/core => ../../core
-	github.com/spotserve/spotserve/engine => ../../engine
 	github.com/spotserve/spotserve/platform => ../../platform
 	github.com/spotserve/spotserve/proto => ../../proto
 )

@@ -1459,8 +1459,10 @@ type RunFinished struct {
 	Interruptions    int64   `protobuf:"varint,9,opt,name=interruptions,proto3" json:"interruptions,omitempty"`
 	TokensRecomputed int64   `protobuf:"varint,10,opt,name=tokens_recomputed,json=tokensRecomputed,proto3" json:"tokens_recomputed,omitempty"`
 	CostUsd          float64 `protobuf:"fixed64,11,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Prompt and output tokens of the completed requests.
+	TokensServed  int64 `protobuf:"varint,12,opt,name=tokens_served,json=tokensServed,proto3" json:"tokens_served,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunFinished) Reset() {
@@ -1566,6 +1568,13 @@ func (x *RunFinished) GetTokensRecomputed() int64 {
 func (x *RunFinished) GetCostUsd() float64 {
 	if x != nil {
 		return x.CostUsd
+	}
+	return 0
+}
+
+func (x *RunFinished) GetTokensServed() int64 {
+	if x != nil {
+		return x.TokensServed
 	}
 	return 0
 }
@@ -1693,7 +1702,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x06market\x18\x02 \x01(\x0e2\x14.spotserve.v1.MarketR\x06market\x12\x17\n" +
 	"\afrom_ns\x18\x03 \x01(\x03R\x06fromNs\x12\x13\n" +
 	"\x05to_ns\x18\x04 \x01(\x03R\x04toNs\x12\x10\n" +
-	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xff\x02\n" +
+	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xa4\x03\n" +
 	"\vRunFinished\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.spotserve.v1.EndReasonR\x06reason\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x03R\baccepted\x12\x1c\n" +
@@ -1709,7 +1718,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\rinterruptions\x18\t \x01(\x03R\rinterruptions\x12+\n" +
 	"\x11tokens_recomputed\x18\n" +
 	" \x01(\x03R\x10tokensRecomputed\x12\x19\n" +
-	"\bcost_usd\x18\v \x01(\x01R\acostUsd*[\n" +
+	"\bcost_usd\x18\v \x01(\x01R\acostUsd\x12#\n" +
+	"\rtokens_served\x18\f \x01(\x03R\ftokensServed*[\n" +
 	"\vContextKind\x12\x1c\n" +
 	"\x18CONTEXT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTEXT_KIND_MODEL\x10\x01\x12\x16\n" +

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spotserve/spotserve/catalog"
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/live"
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/stack"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/service"
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/planner"
+)
+
+// defaultListen is where others join the services of up.
+const defaultListen = "127.0.0.1:4222"
+
+func (a *app) up() *cobra.Command {
+	var listen string
+	var nodes []string
+	var reorderWait time.Duration
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "run all services in this process until it is stopped",
+		Long: `Run all services in this process, with an embedded NATS server that others may
+join, or on the server at --nats. Start experiments by publishing to it:
+
+  nats pub spot.control.experiment.start '{"e2e":{"approach":"spotserve","model":"20B","trace":"As"}}'`,
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.runUp(cmd.Context(), stack.Options{
+				Data: a.data, Store: a.storeURL, NATS: a.nats, Listen: listen, Nodes: nodes, ReorderWait: reorderWait,
+			})
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&listen, "nats-listen", defaultListen, "host:port of the embedded NATS server")
+	fs.StringArrayVar(&nodes, "node", nil, "name of a node that the worker stands for, repeatable (default: every node of a run)")
+	fs.DurationVar(&reorderWait, "reorder-wait", planner.DefaultReorderWait, "wall time that an overdue event waits for a silent source")
+	return cmd
+}
+
+func (a *app) runUp(ctx context.Context, o stack.Options) (err error) {
+	o.Log, o.Metrics, o.Ready = a.logger(), obs.NewRegistry(), new(obs.Readiness)
+	metrics, err := obs.Listen(a.obs.MetricsListen, o.Metrics, o.Ready, o.Log)
+	if err != nil {
+		return err
+	}
+	s, err := stack.New(ctx, o)
+	if err != nil {
+		metrics.Interrupt(nil)
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	where := s.URL()
+	if where == "" {
+		where = o.NATS
+	}
+	// It says so when that is true.
+	go func() {
+		if o.Ready.Wait(ctx) == nil {
+			_, _ = fmt.Fprintf(a.stderr, "spotserve is up: NATS at %s, store %s; stop it with Ctrl-C\n", where, redacted(o.Store))
+		}
+	}()
+	return s.Run(ctx, metrics)
+}
+
+func (a *app) stop() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stop <run>",
+		Short: "end a run early; what it measured is kept",
+		Args:  arguments("run"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			url := a.nats
+			if url == "" {
+				url = service.DefaultNATS
+			}
+			if err := a.checkRunning(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			b, err := natsbus.Connect(cmd.Context(), natsbus.Options{URL: url, Name: "spotserve-cli", Log: a.logger()})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, b.Close()) }()
+			if err := live.Stop(cmd.Context(), b, args[0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s is told to stop\n", args[0])
+			return err
+		},
+	}
+}
+
+// checkRunning refuses runs that the store knows to have ended. A store that
+// cannot be read knows nothing.
+func (a *app) checkRunning(ctx context.Context, run string) error {
+	var status string
+	_ = a.reader(ctx, func(r store.Reader) error {
+		row, err := store.FindRun(ctx, r, run)
+		status = row.Status
+		return err
+	})
+	switch status {
+	case "finished", "stopped", "refused":
+		return fmt.Errorf("run %s is not running: it is %s", run, status)
+	}
+	return nil
+}
+
+func (a *app) config() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "show what an experiment consists of",
+		Args:  arguments("command"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return usagef("unknown command config %s: allowed is print", args[0])
+		},
+	}
+	printer := &cobra.Command{
+		Use:   "print",
+		Short: "print a resolved experiment as YAML, every setting with its unit and source",
+		Args:  arguments("experiment"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return usagef("unknown experiment %q: allowed are %s", args[0], strings.Join(catalog.Experiments(), ", "))
+		},
+	}
+	printer.AddCommand(
+		a.configPrint(e2eUse, []string{"approach", "model", "trace"}, e2eStart),
+		a.configPrint(onDemandUse, []string{"nodes"}, onDemandStart),
+	)
+	cmd.AddCommand(printer)
+	return cmd
+}
+
+func (a *app) configPrint(use string, args []string, start func([]string) (event.StartExperiment, error)) *cobra.Command {
+	f := new(experimentFlags)
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: "print this experiment as YAML",
+		Args:  arguments(args...),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := start(args)
+			if err != nil {
+				return err
+			}
+			s.Options = f.options
+			text, err := catalog.Config(s)
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		},
+	}
+	f.addOptions(cmd)
+	return cmd
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "print the version of this build",
+		Args:  arguments(),
+		RunE: func(*cobra.Command, []string) error {
+			info, ok := debug.ReadBuildInfo()
+			if !ok {
+				return errors.New("this build carries no version information")
+			}
+			revision := ""
+			for _, s := range info.Settings {
+				switch s.Key {
+				case "vcs.revision":
+					revision = " " + s.Value[:min(12, len(s.Value))]
+				case "vcs.modified":
+					if s.Value == "true" {
+						revision += " modified"
+					}
+				}
+			}
+			_, err := fmt.Fprintf(a.stdout, "spotserve %s%s %s\n", info.Main.Version, revision, info.GoVersion)
+			return err
+		},
+	}
+}

@@ -1,0 +1,196 @@
+// Package stack runs all services in this process, with an embedded NATS
+// server or on one elsewhere.
+//
+//	embedded NATS (JetStream, files)        or --nats URL
+//	   ⇅         ⇅        ⇅         ⇅           ⇅
+//	replayer  planner  workers  collector   plotter      one connection each
+//	                               │            │
+//	                               └──▶ store ──┘ ──▶ figures
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/natsserver"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/store/open"
+	"github.com/spotserve/spotserve/services/collector"
+	"github.com/spotserve/spotserve/services/planner"
+	"github.com/spotserve/spotserve/services/plotter"
+	"github.com/spotserve/spotserve/services/plotter/figure"
+	tracereplayer "github.com/spotserve/spotserve/services/trace-replayer"
+	"github.com/spotserve/spotserve/services/worker"
+)
+
+// Options are the settings of a stack.
+type Options struct {
+	Data   string // folder of the streams and the figures
+	Store  string // URL
+	Listen string // host:port where others may join the embedded server; empty: none
+	NATS   string // URL of a server elsewhere; empty: embed one
+	// Nodes are what the worker stands for; empty: every node.
+	Nodes       []string
+	ReorderWait time.Duration
+	Log         *slog.Logger
+	Metrics     *prometheus.Registry
+	Ready       *obs.Readiness
+	// Drawn hears of every figure; may be nil.
+	Drawn func(run string, files []string, err error)
+}
+
+// Stack is all services, ready to be run.
+type Stack struct {
+	group   run.Group
+	options Options
+	server  *natsserver.Server
+	closers []func() error
+}
+
+// New connects everything and sets all services up. Nothing runs before Run,
+// and Close is due in any case.
+func New(ctx context.Context, o Options) (_ *Stack, err error) {
+	s := &Stack{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	w, err := open.Open(ctx, o.Store)
+	if err != nil {
+		return nil, err
+	}
+	s.closeLater(w.Close)
+	if err := s.embed(ctx, w); err != nil {
+		return nil, err
+	}
+	return s, s.setup(ctx, w)
+}
+
+func (s *Stack) closeLater(f func() error) { s.closers = append(s.closers, f) }
+
+// embed starts the NATS server, unless there is one elsewhere.
+func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
+	if s.options.NATS != "" {
+		return nil
+	}
+	s.server, err = natsserver.Start(natsserver.Options{StoreDir: s.options.Data, Listen: s.options.Listen, Log: s.options.Log})
+	if err != nil {
+		return err
+	}
+	s.closeLater(s.server.Shutdown)
+	// Runs are named after the sequence of their start. Streams that begin anew
+	// beside a store that has runs go on counting where the store is.
+	next, err := w.NextRun(ctx, "")
+	if err != nil {
+		return err
+	}
+	first, err := s.connect(ctx, "set-up", next)
+	if err != nil {
+		return err
+	}
+	return first.Close()
+}
+
+// Connect opens one more connection to the bus.
+func (s *Stack) Connect(ctx context.Context, name string) (bus.Bus, error) {
+	return s.connect(ctx, name, 0)
+}
+
+func (s *Stack) connect(ctx context.Context, name string, firstSeq uint64) (bus.Bus, error) {
+	o := natsbus.Options{URL: s.options.NATS, Name: "spotserve-" + name, FirstSeq: firstSeq, Log: s.options.Log}
+	if s.server != nil {
+		o.InProcess = s.server
+	}
+	return natsbus.Connect(ctx, o)
+}
+
+// setup adds the services to the group, each on a connection of its own.
+func (s *Stack) setup(ctx context.Context, w store.Writer) error {
+	o := s.options
+	nodes := o.Nodes
+	if len(nodes) == 0 {
+		nodes = []string{worker.AllNodes}
+	}
+	services := []struct {
+		name  string
+		setup func(b bus.Bus, log *slog.Logger) error
+	}{
+		{"collector", func(b bus.Bus, log *slog.Logger) error {
+			return collector.Setup(&s.group, collector.Options{Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+		}},
+		{"plotter", func(b bus.Bus, log *slog.Logger) error {
+			return plotter.Setup(&s.group, plotter.Options{
+				Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Folder: Figures(o.Data), Drawn: o.Drawn,
+				Open:    func(ctx context.Context) (store.Reader, error) { return open.OpenReader(ctx, o.Store) },
+				Formats: []figure.Format{figure.PNG, figure.SVG, figure.PDF},
+			})
+		}},
+		{"worker", func(b bus.Bus, log *slog.Logger) error {
+			return worker.Setup(&s.group, worker.Options{Bus: b, Nodes: nodes, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+		}},
+		{"planner", func(b bus.Bus, log *slog.Logger) error {
+			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, ReorderWait: o.ReorderWait})
+		}},
+		{"trace-replayer", func(b bus.Bus, log *slog.Logger) error {
+			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+		}},
+	}
+	for _, service := range services {
+		b, err := s.Connect(ctx, service.name)
+		if err != nil {
+			return err
+		}
+		s.closeLater(b.Close)
+		if err := service.setup(b, o.Log.With("service", service.name)); err != nil {
+			return fmt.Errorf("set up %s: %w", service.name, err)
+		}
+	}
+	return nil
+}
+
+// Figures is the folder of the figures in a data folder.
+func Figures(data string) string { return filepath.Join(data, "figures") }
+
+// URL is where others reach the embedded server; empty without one that
+// listens.
+func (s *Stack) URL() string {
+	if s.server == nil {
+		return ""
+	}
+	return s.server.URL()
+}
+
+// Run runs the services until the context ends, or one of them fails. A server
+// over HTTP may run along.
+func (s *Stack) Run(ctx context.Context, along *obs.Server) error {
+	s.group.Add(run.ContextHandler(ctx))
+	if along != nil {
+		s.group.Add(along.Serve, along.Interrupt)
+	}
+	err := s.group.Run()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// Close lets go of everything, in the reverse order: the store last.
+func (s *Stack) Close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}

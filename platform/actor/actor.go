@@ -1,0 +1,307 @@
+// Package actor drives a core on the bus: it reads the core's inputs, hands
+// them over in nominal order, carries its effects out, and paces its timers by
+// the clock.
+//
+// # Why a live run equals the virtual one
+//
+// The actors of a run agree on the order of events as conservative parallel
+// simulators do (Chandy, Misra, Bryant): no actor takes an event before it
+// knows that nothing earlier can still come. Every source gives watermarks: the
+// replayer says when its next event is, a worker says when its next fact can be
+// at the soonest and which commands went into that promise, and the planner says
+// before which instant it will command nothing more. A hop takes modelled time,
+// so the watermarks always get ahead. How fast the bus is, and in which order
+// it delivers, then changes nothing but the wall time.
+//
+// An actor whose input is overdue for longer than its reorder wait goes on
+// without the silent source. What that source still sends is late, and counted.
+package actor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spotserve/spotserve/core/agenda"
+	"github.com/spotserve/spotserve/core/effect"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/vtime"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// Core is a deterministic state machine.
+type Core interface {
+	Step(now vtime.Time, ev event.Event) []effect.Effect
+}
+
+// Options are what every actor needs.
+type Options struct {
+	Run   string
+	Name  string // what the actor calls itself as a source
+	Core  Core
+	Bus   bus.Publisher
+	Input bus.Subscription // of everything that the core takes
+	Clock clock.Clock
+	Log   *slog.Logger
+	// ReorderWait bounds, in wall time, how long an overdue event waits for a
+	// silent source.
+	ReorderWait time.Duration
+	// Observe, if set, sees every event that the core takes.
+	Observe func(event.Event)
+}
+
+// role is what differs between planner and worker.
+type role interface {
+	// observe reads the watermark of a delivered event.
+	observe(ev event.Event)
+	// sent notes a published event.
+	sent(ev event.Event)
+	// bound is the instant before which nothing more can come.
+	bound() vtime.Time
+	// silence leaves out the sources that hold back an event of instant t.
+	silence(t vtime.Time) (silent []string)
+	// mark returns the watermark to give, when next is the next instant on the
+	// agenda and facts go out with it, and whether it has to go out on its own.
+	mark(next vtime.Time, facts bool) (m watermark, announce bool)
+	// timersOnStream: a due timer is published and acts when it is read back.
+	timersOnStream() bool
+	// done reports whether the run is over for this actor.
+	done() bool
+}
+
+type watermark struct {
+	time vtime.Time
+	seen uint64
+}
+
+type actor struct {
+	Options
+	role    role
+	agenda  *agenda.Agenda
+	reading bool       // a timer is published and not read back yet
+	pending vtime.Time // its instant
+	fired   event.ID   // the timer read back last
+	blocked time.Time  // since when the next event is overdue; zero if it is not
+	outbox  []event.Event
+	marks   uint64 // watermarks sent on their own
+}
+
+// run drives the core until the role is done, the context ends, or the bus
+// fails.
+func (a *actor) run(ctx context.Context) error {
+	defer a.Input.Stop()
+	wake := time.NewTimer(time.Hour)
+	defer wake.Stop()
+	for {
+		if err := a.readAvailable(); err != nil {
+			return err
+		}
+		progressed := a.take()
+		if err := a.publish(ctx); err != nil {
+			return err
+		}
+		if a.role.done() {
+			return a.Bus.Flush(ctx)
+		}
+		if progressed {
+			continue
+		}
+		wake.Reset(a.wait())
+		select {
+		case m, ok := <-a.Input.C():
+			if !ok {
+				return a.inputEnded(ctx)
+			}
+			a.deliver(m)
+		case <-wake.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *actor) inputEnded(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("actor %s of run %s: input ended: %w", a.Name, a.Run, a.Input.Err())
+}
+
+// readAvailable takes delivery of everything that is there without waiting.
+func (a *actor) readAvailable() error {
+	for {
+		select {
+		case m, ok := <-a.Input.C():
+			if !ok {
+				return a.inputEnded(context.Background())
+			}
+			a.deliver(m)
+		default:
+			return nil
+		}
+	}
+}
+
+// deliver puts a message on the agenda. What cannot be read is logged and left
+// in the stream; it must not stop the run.
+func (a *actor) deliver(m bus.Message) {
+	ev, err := wire.Decode(m.Data)
+	if err != nil {
+		a.Log.Warn("skip a message that cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
+		return
+	}
+	if ev.Run != a.Run {
+		a.Log.Warn("skip an event of another run", "subject", m.Subject, "seq", m.Seq, "run_in_event", ev.Run)
+		return
+	}
+	a.role.observe(ev)
+	switch ev.Body.(type) {
+	case event.WatermarkAdvanced:
+		return
+	case event.TimerFired:
+		a.reading, a.fired = false, ev.ID()
+	}
+	a.agenda.Push(ev)
+}
+
+// take hands events to the core as far as the watermarks allow. It reports
+// whether it took any.
+func (a *actor) take() (progressed bool) {
+	for !a.reading {
+		ev, ok := a.agenda.Next()
+		if !ok || a.role.done() {
+			return progressed
+		}
+		if ev.Time >= a.role.bound() && !a.overdue(ev) {
+			return progressed
+		}
+		if own := a.ownTimer(ev); own && a.Clock.Now() < ev.Time {
+			return progressed
+		} else if own && a.role.timersOnStream() {
+			a.reading, a.pending = true, ev.Time
+			a.outbox = append(a.outbox, a.agenda.Pop())
+			return true
+		}
+		a.agenda.Pop()
+		a.step(ev)
+		a.blocked = time.Time{}
+		progressed = true
+	}
+	return progressed
+}
+
+// ownTimer reports whether ev is a timer of this core that has not been on the
+// stream.
+func (a *actor) ownTimer(ev event.Event) bool {
+	_, timer := ev.Body.(event.TimerFired)
+	return timer && ev.ID() != a.fired
+}
+
+// overdue reports whether ev has waited long enough for silent sources. It
+// starts the wait when ev is due by the clock.
+func (a *actor) overdue(ev event.Event) bool {
+	if a.Clock.Now() < ev.Time {
+		return false
+	}
+	if a.blocked.IsZero() {
+		a.blocked = time.Now()
+	}
+	if time.Since(a.blocked) < a.ReorderWait {
+		return false
+	}
+	silent := a.role.silence(ev.Time)
+	if len(silent) == 0 {
+		return false
+	}
+	a.Log.Warn("go on without silent sources", "at", ev.Time, "sources", silent, "waited", a.ReorderWait)
+	return ev.Time < a.role.bound()
+}
+
+// wait is how long to sleep if nothing is delivered.
+func (a *actor) wait() time.Duration {
+	ev, ok := a.agenda.Next()
+	if !ok || a.reading {
+		return time.Hour
+	}
+	if until := a.Clock.Until(ev.Time); until > 0 {
+		return until
+	}
+	if rest := a.ReorderWait - time.Since(a.blocked); !a.blocked.IsZero() && rest > 0 {
+		return rest
+	}
+	return a.ReorderWait
+}
+
+func (a *actor) step(ev event.Event) {
+	if a.Observe != nil {
+		a.Observe(ev)
+	}
+	for _, e := range a.Core.Step(ev.Time, ev) {
+		switch e := e.(type) {
+		case effect.Publish:
+			a.outbox = append(a.outbox, e.Event)
+		case effect.SetTimer:
+			a.agenda.Set(a.Run, e)
+		}
+	}
+}
+
+// publish sends the outbox, and the watermark on its own if nothing carried it
+// and somebody waits for it.
+func (a *actor) publish(ctx context.Context) error {
+	for _, ev := range a.outbox {
+		a.role.sent(ev)
+	}
+	next := a.agenda.NextTime()
+	if a.reading {
+		next = min(next, a.pending)
+	}
+	mark, announce := a.role.mark(next, len(a.outbox) > 0)
+	a.stamp(mark)
+	if announce {
+		a.marks++
+		a.outbox = append(a.outbox, event.Event{
+			Run: a.Run, Source: a.Name, Seq: a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,
+			Watermark: mark.time, Seen: mark.seen, Body: event.WatermarkAdvanced{},
+		})
+	}
+	for i, ev := range a.outbox {
+		if err := Publish(ctx, a.Bus, ev); err != nil {
+			return err
+		}
+		a.outbox[i] = event.Event{}
+	}
+	a.outbox = a.outbox[:0]
+	return nil
+}
+
+// stamp puts watermarks on outgoing facts. A reader may see a fact before the
+// ones behind it, so a fact promises no more than what still follows.
+func (a *actor) stamp(mark watermark) {
+	promise := mark.time
+	for i := len(a.outbox) - 1; i >= 0; i-- {
+		ev := &a.outbox[i]
+		ev.Watermark, ev.Seen = promise, mark.seen
+		promise = min(promise, ev.Time)
+	}
+}
+
+// Publish encodes an event and hands it to the bus.
+func Publish(ctx context.Context, p bus.Publisher, ev event.Event) error {
+	subject, err := wire.Subject(ev)
+	if err != nil {
+		return err
+	}
+	data, err := wire.Encode(ev)
+	if err != nil {
+		return err
+	}
+	m := bus.Outgoing{Subject: subject, Data: data}
+	if _, mark := ev.Body.(event.WatermarkAdvanced); !mark {
+		m.ID = ev.Run + "/" + ev.ID().String()
+	}
+	return p.Publish(ctx, m)
+}

@@ -1,0 +1,97 @@
+// Package rollcall finds out which services are there.
+//
+// The streams outlive processes, so a registration would tell of the dead. A
+// roll call asks, and only who lives answers.
+package rollcall
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// Bus is the part of a bus that a roll call takes.
+type Bus interface {
+	bus.Publisher
+	bus.Follower
+}
+
+// Answer says who is here to every roll call, until the context ends. ready is
+// called when no call can be missed any more.
+func Answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) error {
+	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectRollCalled)
+	if err != nil {
+		return fmt.Errorf("follow roll calls: %w", err)
+	}
+	defer sub.Stop()
+	ready()
+	for m := range sub.C() {
+		call, err := wire.DecodeControl(m.Subject, m.Data)
+		called, ok := call.(event.RollCalled)
+		if err != nil || !ok {
+			continue // somebody else's mistake; there is nobody to answer
+		}
+		who.Call = called.Call
+		if _, err := control.Publish(ctx, b, who); err != nil {
+			return err
+		}
+	}
+	return sub.Err()
+}
+
+// Call asks who is here and collects answers until enough says so or wait, in
+// wall time, is over.
+func Call(ctx context.Context, b Bus, wait time.Duration, enough func([]event.ServicePresent) bool) ([]event.ServicePresent, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectPresent)
+	if err != nil {
+		return nil, fmt.Errorf("follow answers to the roll call: %w", err)
+	}
+	defer sub.Stop()
+	call := event.RollCalled{Call: rand.Text()}
+	again := time.NewTicker(repeat)
+	defer again.Stop()
+	if _, err := control.Publish(ctx, b, call); err != nil {
+		return nil, err
+	}
+	present := make(map[string]event.ServicePresent)
+	for {
+		select {
+		case m, ok := <-sub.C():
+			if !ok {
+				return values(present), sub.Err()
+			}
+			answer, err := wire.DecodeControl(m.Subject, m.Data)
+			who, ok := answer.(event.ServicePresent)
+			if err != nil || !ok || who.Call != call.Call {
+				continue
+			}
+			present[fmt.Sprint(who.Service, who.Nodes)] = who
+			if enough(values(present)) {
+				return values(present), nil
+			}
+		case <-again.C:
+			// A service that was just starting hears the next call.
+			if _, err := control.Publish(ctx, b, call); err != nil && ctx.Err() == nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// repeat is the pause between calls, in wall time.
+const repeat = 500 * time.Millisecond
+
+// values lists the services that answered, each once.
+func values(present map[string]event.ServicePresent) []event.ServicePresent {
+	return slices.Collect(maps.Values(present))
+}

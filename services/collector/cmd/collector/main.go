@@ -1,0 +1,36 @@
+// Command collector sinks every fact of the runs to SQL, once.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/spotserve/spotserve/platform/service"
+	"github.com/spotserve/spotserve/platform/store/open"
+	"github.com/spotserve/spotserve/services/collector"
+)
+
+func main() {
+	var nats, url *string
+	os.Exit(service.Service{
+		Name: "collector",
+		Does: "sinks every fact to SQL, once",
+		Flags: func(fs *pflag.FlagSet) {
+			nats, url = service.NATSFlag(fs), service.StoreFlag(fs)
+		},
+		Setup: func(ctx context.Context, p *service.Process) error {
+			w, err := open.Open(ctx, *url)
+			if err != nil {
+				return err
+			}
+			p.AtExit(w.Close)
+			b, err := p.Connect(ctx, "collector", *nats)
+			if err != nil {
+				return err
+			}
+			return collector.Setup(&p.Group, collector.Options{Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready})
+		},
+	}.Main())
+}

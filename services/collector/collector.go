@@ -1,0 +1,298 @@
+// Package collector is the collector as a service: it sinks every fact of the
+// runs to SQL, once.
+//
+// It acknowledges a message only when its rows are stored, and every row has a
+// key. So a store that is away, or a collector that dies, costs time but no
+// row: the rows wait in the stream, and what is written twice counts once.
+package collector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// Bus is the part of a bus that the collector takes.
+type Bus interface {
+	rollcall.Bus
+	bus.Consumer
+}
+
+// Options are what the service needs.
+type Options struct {
+	Bus     Bus
+	Store   store.Writer
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Ready   *obs.Readiness
+	// Linger is how long, in wall time, rows may wait for more to be written
+	// with them. 0: DefaultLinger.
+	Linger time.Duration
+}
+
+// DefaultLinger keeps the store's transactions few and the tables fresh.
+const DefaultLinger = 100 * time.Millisecond
+
+// The durable names of the collector's places in the streams.
+const (
+	durableRuns    = "collector-runs"
+	durableControl = "collector-control"
+)
+
+// Setup adds the service to the group.
+func Setup(g *run.Group, o Options) error {
+	if o.Linger <= 0 {
+		o.Linger = DefaultLinger
+	}
+	s := &service{Options: o, mapper: NewMapper(), recorded: make(map[string]int)}
+	if err := s.register(); err != nil {
+		return err
+	}
+	writing, calls := o.Ready.Add("collector: bus"), o.Ready.Add("collector: roll calls")
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			err := s.run(ctx, writing.Met)
+			writing.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			err := rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: "collector"}, calls.Met)
+			calls.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	return nil
+}
+
+type service struct {
+	Options
+	mapper   *Mapper
+	recorded map[string]int // rows of runs in progress
+	rows     *prometheus.CounterVec
+	failures prometheus.Counter
+	waiting  prometheus.Gauge
+}
+
+func (s *service) register() error {
+	s.rows = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "spotserve_collector_rows_total", Help: "Rows written, by table.",
+	}, []string{"table"})
+	s.failures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "spotserve_collector_write_failures_total", Help: "Batches that the store did not take and that are tried again.",
+	})
+	s.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spotserve_collector_waiting_rows", Help: "Rows in hand that are not stored yet.",
+	})
+	for _, c := range []prometheus.Collector{s.rows, s.failures, s.waiting} {
+		if err := s.Metrics.Register(c); err != nil {
+			return fmt.Errorf("collector: metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// filters are the facts that become rows.
+func filters() []string {
+	kind := func(place string, b event.Body) string { return "spot.run.*." + place + "." + string(b.Kind()) }
+	return []string{
+		kind("fleet", event.RunStarted{}), kind("fleet", event.AcquisitionNoticed{}), kind("fleet", event.InstanceAcquired{}),
+		kind("fleet", event.PreemptionNoticed{}), kind("fleet", event.InstanceLost{}),
+		kind("plan", event.ConfigChosen{}), kind("plan", event.MigrationPlanned{}), kind("plan", event.RequestCompleted{}),
+		kind("plan", event.RequestUnfinished{}), kind("plan", event.RequestRefused{}),
+		kind("plan", event.NodeTimeAccounted{}), kind("plan", event.RunFinished{}),
+	}
+}
+
+// maxBatch bounds the rows of one write, and with it the memory in hand.
+const maxBatch = 2000
+
+// run returns nil when its context ends; what is in hand is written first.
+func (s *service) run(ctx context.Context, ready func()) error {
+	facts, err := s.Bus.Consume(ctx, bus.Runs, durableRuns, filters()...)
+	if err != nil {
+		return fmt.Errorf("collector: consume facts: %w", err)
+	}
+	defer facts.Stop()
+	control, err := s.Bus.Consume(ctx, bus.Control, durableControl, wire.SubjectAccepted, wire.SubjectRefused)
+	if err != nil {
+		return fmt.Errorf("collector: consume answers to starts: %w", err)
+	}
+	defer control.Stop()
+	ready()
+
+	h := new(hand)
+	linger := time.NewTimer(time.Hour)
+	defer linger.Stop()
+	for {
+		select {
+		case d, ok := <-facts.C():
+			if !ok {
+				return s.end(ctx, h, facts.Err())
+			}
+			s.take(ctx, h, d)
+		case d, ok := <-control.C():
+			if !ok {
+				return s.end(ctx, h, control.Err())
+			}
+			s.takeControl(h, d)
+		case <-linger.C:
+			if err := s.flush(ctx, h); err != nil {
+				return s.end(ctx, h, err)
+			}
+		}
+		switch {
+		case len(h.finished) > 0 || h.batch.Len() >= maxBatch:
+			if err := s.flush(ctx, h); err != nil {
+				return s.end(ctx, h, err)
+			}
+		case len(h.deliveries) == 1:
+			linger.Reset(s.Linger)
+		}
+	}
+}
+
+// hand is what was taken and is not stored yet.
+type hand struct {
+	batch      store.Batch
+	deliveries []bus.Delivery
+	finished   []event.Event // of the runs that end with this batch
+}
+
+// take maps a fact. What cannot be read is logged and acknowledged: it would
+// come back for ever.
+func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) {
+	h.deliveries = append(h.deliveries, d)
+	ev, err := wire.Decode(d.Data)
+	if err != nil {
+		s.Log.Warn("skip a fact that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
+		return
+	}
+	before := h.batch.Len()
+	if finished, ok := ev.Body.(event.RunFinished); ok {
+		s.recall(ctx, ev.Run)
+		h.finished = append(h.finished, ev)
+		s.Log.Info("run ends", "run", ev.Run, "completed", finished.Completed, "late_facts", finished.LateFacts)
+	}
+	s.mapper.Take(ev, d.Published, &h.batch)
+	s.recorded[ev.Run] += h.batch.Len() - before
+	s.waiting.Set(float64(h.batch.Len()))
+}
+
+// recall fetches the row of a run that started before this collector did.
+func (s *service) recall(ctx context.Context, run string) {
+	if s.mapper.Knows(run) {
+		return
+	}
+	row, err := store.FindRun(ctx, s.Store, run)
+	if err != nil {
+		s.Log.Warn("the start of a finished run is not in the store", "run", run, "error", err)
+		return
+	}
+	s.mapper.Know(row)
+}
+
+func (s *service) takeControl(h *hand, d bus.Delivery) {
+	h.deliveries = append(h.deliveries, d)
+	body, err := wire.DecodeControl(d.Subject, d.Data)
+	if err != nil {
+		s.Log.Warn("skip an answer that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
+		return
+	}
+	s.mapper.TakeControl(body, d.Published, &h.batch)
+}
+
+// The pauses between attempts to write, in wall time.
+const (
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// flush stores what is in hand, however long the store takes to come back,
+// then acknowledges it and tells of the runs that are complete. It fails only
+// when the context ends or the bus does.
+func (s *service) flush(ctx context.Context, h *hand) error {
+	for wait := firstRetry; h.batch.Len() > 0; wait = min(2*wait, lastRetry) {
+		err := s.Store.Write(ctx, h.batch)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.failures.Inc()
+		s.Log.Warn("the store does not take rows; they wait in the stream", "rows", h.batch.Len(), "retry_in", wait, "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.count(h.batch)
+	for _, d := range h.deliveries {
+		if err := d.Ack(); err != nil {
+			// It comes again and its rows replace themselves.
+			s.Log.Debug("acknowledgement lost", "seq", d.Seq, "error", err)
+		}
+	}
+	for _, ev := range h.finished {
+		if err := s.tell(ctx, ev); err != nil {
+			return err
+		}
+	}
+	*h = hand{}
+	s.waiting.Set(0)
+	return nil
+}
+
+// finalWrite bounds what a stopping collector still tries.
+const finalWrite = 5 * time.Second
+
+// end makes a last attempt to store what is in hand. What it cannot store comes
+// again to the next collector.
+func (s *service) end(ctx context.Context, h *hand, err error) error {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
+	defer cancel()
+	if flushErr := s.flush(last, h); flushErr != nil {
+		s.Log.Warn("rows left in the stream for the next collector", "rows", h.batch.Len(), "error", flushErr)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (s *service) count(b store.Batch) {
+	for table, n := range map[string]int{
+		"runs": len(b.Runs), "request_latency": len(b.Requests), "fleet_event": len(b.Fleet),
+		"config_change": len(b.Configs), "migration": len(b.Moves), "node_time": len(b.Nodes),
+	} {
+		s.rows.WithLabelValues(table).Add(float64(n))
+	}
+}
+
+// tell publishes that all rows of a run are in the store.
+func (s *service) tell(ctx context.Context, finished event.Event) error {
+	rows := s.recorded[finished.Run]
+	delete(s.recorded, finished.Run)
+	ev := event.Event{
+		Run: finished.Run, Source: "collector", Seq: 1, Time: finished.Time, Cause: finished.ID(),
+		Version: event.SchemaVersion, Body: event.RunRecorded{Run: finished.Run, Rows: rows},
+	}
+	return actor.Publish(ctx, s.Bus, ev)
+}

@@ -1,0 +1,120 @@
+// Package planner is the planner as a service: it drives one meta-context
+// manager (core/planner) through every run that starts.
+package planner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/core/event"
+	core "github.com/spotserve/spotserve/core/planner"
+	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// Options are what the service needs.
+type Options struct {
+	Bus     rollcall.Bus
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Ready   *obs.Readiness
+	// ReorderWait bounds, in wall time, how long an overdue event waits for a
+	// silent source.
+	ReorderWait time.Duration
+}
+
+// DefaultReorderWait is long for a bus and short for a person.
+const DefaultReorderWait = 2 * time.Second
+
+// Setup adds the service to the group.
+func Setup(g *run.Group, o Options) error {
+	s := &service{Options: o}
+	if err := s.register(); err != nil {
+		return err
+	}
+	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			err := actor.EachRun(ctx, o.Bus, o.Log, runs.Met, s.play)
+			runs.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			err := rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: "planner"}, calls.Met)
+			calls.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	return nil
+}
+
+type service struct {
+	Options
+	events  *prometheus.CounterVec
+	plans   prometheus.Counter
+	active  prometheus.Gauge
+	latency prometheus.Histogram
+}
+
+func (s *service) register() error {
+	s.events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "spotserve_planner_events_total", Help: "Events taken, by kind.",
+	}, []string{"kind"})
+	s.plans = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "spotserve_planner_plans_total", Help: "Configurations chosen.",
+	})
+	s.active = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spotserve_planner_active_runs", Help: "Runs in progress.",
+	})
+	s.latency = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "spotserve_planner_step_seconds", Help: "Wall time of one step of the core.",
+		Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
+	})
+	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency} {
+		if err := s.Metrics.Register(c); err != nil {
+			return fmt.Errorf("planner: metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// play drives one run to its end.
+func (s *service) play(ctx context.Context, r actor.Started) error {
+	spec := r.Start.Spec
+	pace, err := clock.New(time.Unix(0, r.Start.WallStart), spec.TimeScale)
+	if err != nil {
+		return err
+	}
+	input, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: r.Seq},
+		wire.FleetFilter(r.Run), wire.RequestFilter(r.Run), wire.WorkerFacts(r.Run), wire.TimerFilter(r.Run))
+	if err != nil {
+		return fmt.Errorf("follow run %s: %w", r.Run, err)
+	}
+	s.active.Inc()
+	defer s.active.Dec()
+	log := s.Log.With("run", r.Run)
+	log.Info("run started", "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
+	manager := core.New(1)
+	err = actor.RunPlanner(ctx, actor.Options{
+		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager), Bus: s.Bus, Input: input,
+		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
+		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
+	}, spec.Delays, manager.Finished)
+	if err == nil {
+		log.Info("run finished")
+	}
+	return err
+}

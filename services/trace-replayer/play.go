@@ -1,0 +1,85 @@
+package tracereplayer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/replay"
+	"github.com/spotserve/spotserve/core/vtime"
+	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// begin plays an experiment on a goroutine of its own. done gets its outcome
+// when the planner has finished it; stop ends its input early if the run has
+// the name.
+func (s *service) begin(ctx context.Context, q queued) (done chan error, stop func(run string) bool) {
+	done = make(chan error, 1)
+	stopped := make(chan struct{})
+	var once bool
+	go func() { done <- s.play(ctx, q, stopped) }()
+	return done, func(run string) bool {
+		if run != q.run {
+			return false
+		}
+		if !once {
+			once = true
+			close(stopped)
+		}
+		return true
+	}
+}
+
+// play emits a run's events at their times and waits until the planner has
+// finished it.
+func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) error {
+	finished, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{New: true}, wire.RunFinishedFilter(q.run))
+	if err != nil {
+		return fmt.Errorf("trace-replayer: follow run %s: %w", q.run, err)
+	}
+	defer finished.Stop()
+	wallStart := time.Now()
+	pace, err := clock.New(wallStart, q.spec.TimeScale)
+	if err != nil {
+		return err
+	}
+	log := s.Log.With("run", q.run)
+	log.Info("run begins", "nodes", len(q.spec.Nodes), "requests", len(q.timeline.Arrivals), "end", q.timeline.End)
+	player := replay.NewPlayer(q.run, event.RunStarted{Spec: q.spec, WallStart: wallStart.UnixNano()}, q.timeline)
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	for player.PeekTime() != vtime.Never {
+		wake.Reset(pace.Until(player.PeekTime()))
+		select {
+		case <-wake.C:
+		case <-stopped:
+			stopped = nil
+			player.Stop(max(0, pace.Now()))
+			log.Info("run is stopped", "at", player.PeekTime())
+			// What is not promised to come later need not wait for its time.
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for player.PeekTime() <= pace.Now() || stopped == nil && player.PeekTime() != vtime.Never {
+			ev, _ := player.Next()
+			if err := actor.Publish(ctx, s.Bus, ev); err != nil {
+				return fmt.Errorf("trace-replayer: run %s: %w", q.run, err)
+			}
+			s.events.Inc()
+		}
+	}
+	select {
+	case _, ok := <-finished.C():
+		if !ok {
+			return finished.Err()
+		}
+		log.Info("run is finished")
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

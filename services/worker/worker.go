@@ -1,0 +1,140 @@
+// Package worker is the worker as a service: for every run it drives the cores
+// (core/worker) of the nodes that it stands for, with the profiled engine. That
+// engine computes nothing: it takes the modelled time of everything it is told
+// to do, engine start and loading of weights included, scaled by the run's time
+// scale.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/core/event"
+	core "github.com/spotserve/spotserve/core/worker"
+	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// Options are what the service needs.
+type Options struct {
+	Bus rollcall.Bus
+	// Nodes are the names that this worker stands for; "*" is every node of a
+	// run.
+	Nodes   []string
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Ready   *obs.Readiness
+}
+
+// AllNodes stands for every node of a run.
+const AllNodes = "*"
+
+// Setup adds the service to the group.
+func Setup(g *run.Group, o Options) error {
+	if len(o.Nodes) == 0 {
+		return fmt.Errorf("worker: --node names no node; allowed are node names, repeated, or '*' for all nodes of a run")
+	}
+	s := &service{Options: o}
+	if err := s.register(); err != nil {
+		return err
+	}
+	runs, calls := o.Ready.Add("worker: runs"), o.Ready.Add("worker: roll calls")
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			err := actor.EachRun(ctx, o.Bus, o.Log, runs.Met, s.play)
+			runs.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			who := event.ServicePresent{Service: "worker", Nodes: o.Nodes}
+			err := rollcall.Answer(ctx, o.Bus, who, calls.Met)
+			calls.NotMet("stopped")
+			return err
+		}, func(error) { cancel() })
+	}
+	return nil
+}
+
+type service struct {
+	Options
+	events *prometheus.CounterVec
+	nodes  prometheus.Gauge
+}
+
+func (s *service) register() error {
+	s.events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "spotserve_worker_events_total", Help: "Events taken, by kind.",
+	}, []string{"kind"})
+	s.nodes = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spotserve_worker_nodes", Help: "Nodes of runs in progress that this process stands for.",
+	})
+	for _, c := range []prometheus.Collector{s.events, s.nodes} {
+		if err := s.Metrics.Register(c); err != nil {
+			return fmt.Errorf("worker: metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// play drives the nodes of one run that this process stands for.
+func (s *service) play(ctx context.Context, r actor.Started) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var nodes sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	for _, node := range r.Start.Spec.Nodes {
+		if !s.standsFor(node) {
+			continue
+		}
+		nodes.Go(func() {
+			if err := s.playNode(ctx, r, node); err != nil && ctx.Err() == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, fmt.Errorf("node %s: %w", node, err))
+			}
+		})
+	}
+	nodes.Wait()
+	return errors.Join(failed...)
+}
+
+func (s *service) standsFor(node string) bool {
+	return slices.Contains(s.Nodes, AllNodes) || slices.Contains(s.Nodes, node)
+}
+
+func (s *service) playNode(ctx context.Context, r actor.Started, node string) error {
+	pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
+	if err != nil {
+		return err
+	}
+	input, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: r.Seq},
+		wire.FleetFilter(r.Run), wire.CommandFilter(r.Run, node),
+		wire.PlannerWatermarks(r.Run), wire.RunFinishedFilter(r.Run))
+	if err != nil {
+		return fmt.Errorf("follow run %s: %w", r.Run, err)
+	}
+	s.nodes.Inc()
+	defer s.nodes.Dec()
+	return actor.RunWorker(ctx, actor.Options{
+		Run: r.Run, Name: node, Core: core.New(node), Bus: s.Bus, Input: input, Clock: pace,
+		Log: s.Log.With("run", r.Run, "node", node), ReorderWait: time.Hour,
+		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
+	}, r.Start.Spec.Delays)
+}
