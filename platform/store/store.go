@@ -2,8 +2,9 @@
 //
 // One writer, the collector, puts rows in; everyone else reads. Every row has a
 // key, and putting a row again replaces it by the same: written twice counts
-// once. Both implementations (sqlite, clickhouse) have the same tables and
-// views; storetest holds them to it.
+// once. Both implementations (sqlite, clickhouse) show the same tables and
+// views, whose columns are named like the fields here in snake case; storetest
+// holds them to it. Package open makes either from its URL.
 package store
 
 import "context"

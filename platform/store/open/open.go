@@ -33,6 +33,8 @@ func Open(ctx context.Context, url string) (store.Writer, error) {
 }
 
 // OpenReader opens a store that exists for reading, by the same URLs.
+//
+//nolint:revive // open.Reader would read like a type
 func OpenReader(ctx context.Context, url string) (store.Reader, error) {
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
 	case "sqlite":

@@ -59,18 +59,25 @@ func insertRaw(db *sql.DB, tables []layout.Table) error {
 	}
 	defer tx.Rollback()
 	for _, t := range tables {
-		insert, err := tx.Prepare("INSERT OR REPLACE INTO " + t.Name + " VALUES (?" + strings.Repeat(", ?", len(t.Columns)-1) + ")")
-		if err != nil {
+		if err := insertTableRaw(tx, t); err != nil {
 			return err
 		}
-		for i := range t.Len() {
-			if _, err := insert.Exec(t.Append(nil, i)...); err != nil {
-				return err
-			}
-		}
-		insert.Close()
 	}
 	return tx.Commit()
+}
+
+func insertTableRaw(tx *sql.Tx, t layout.Table) error {
+	insert, err := tx.Prepare("INSERT OR REPLACE INTO " + t.Name + " VALUES (?" + strings.Repeat(", ?", len(t.Columns)-1) + ")")
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for i := range t.Len() {
+		if _, err := insert.Exec(t.Append(nil, i)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func reportRows(b *testing.B, rows int) {

@@ -17,7 +17,7 @@ var ErrOwned = errors.New("another process writes to this store")
 // operating system frees the lock when the process ends, however it ends, so
 // the lock file stays where it is and means nothing by itself.
 func own(path string) (*flock.Flock, error) {
-	lock := flock.New(path + ".lock")
+	lock := flock.New(path+".lock", flock.SetPermissions(0o644)) // others may read the id
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock store %s: %w", storeName(path), err)

@@ -9,6 +9,9 @@ import (
 	"net/url"
 	"os"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/internal/readonly"
 )
@@ -35,7 +38,7 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 		"_dqs":        {"0"}, // "nosuch" is a missing column, not a text
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open store %s for reading: %w", storeName(path), err)
+		return nil, errUnreadable(path, err)
 	}
 	r := &Reader{path, db}
 	if err := r.checkSchema(ctx); err != nil {
@@ -47,7 +50,7 @@ func OpenReader(ctx context.Context, path string) (*Reader, error) {
 func (r *Reader) checkSchema(ctx context.Context) error {
 	version, err := schemaVersion(ctx, r.db)
 	if err != nil {
-		return fmt.Errorf("open store %s for reading: %w", storeName(r.path), err)
+		return errUnreadable(r.path, err)
 	}
 	known, err := schemaFiles()
 	if err != nil {
@@ -58,6 +61,15 @@ func (r *Reader) checkSchema(ctx context.Context) error {
 			storeName(r.path), version, len(known), adviceFor(version))
 	}
 	return nil
+}
+
+func errUnreadable(path string, err error) error {
+	why := ""
+	var failed *sqlite.Error
+	if errors.As(err, &failed) && failed.Code() == sqlite3.SQLITE_READONLY_DIRECTORY {
+		why = "its folder is read-only, where SQLite makes files of its own while no collector has the store open: "
+	}
+	return fmt.Errorf("open store %s for reading: %s%w", storeName(path), why, err)
 }
 
 func adviceFor(version int) string {

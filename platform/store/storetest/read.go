@@ -130,9 +130,9 @@ func testQueryValues(t *testing.T, url string) {
 func testQueryErrors(t *testing.T, url string) {
 	w := openWriter(t, url)
 	for _, statement := range []string{"SELECT nosuch FROM runs", "SELECT * FROM nosuch", "SELECT FROM WHERE", "", "nonsense"} {
-		_, err := w.Query(t.Context(), statement)
+		rows, err := w.Query(t.Context(), statement)
 		if err == nil {
-			t.Errorf("%q: no error", statement)
+			t.Errorf("%q: %v and no error", statement, rows)
 		} else if name, _, _ := strings.Cut(url, "//"); !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: the error does not name the store: %v", statement, err)
 		}
@@ -151,8 +151,8 @@ func testOnlyReads(t *testing.T, url string) {
 			"VACUUM", "OPTIMIZE TABLE runs_rows FINAL", "SYSTEM RELOAD CONFIG", "SET readonly = 0", "BEGIN", "USE default",
 			"SELECT 1; DROP TABLE runs", "/* SELECT */ DELETE FROM runs", "WITH x AS (SELECT 1) DELETE FROM runs",
 		} {
-			if _, err := r.Query(t.Context(), statement); err == nil {
-				t.Errorf("%q: no error", statement)
+			if rows, err := r.Query(t.Context(), statement); err == nil {
+				t.Errorf("%q: %v and no error", statement, rows)
 			}
 		}
 		wantRows(t, r, b)
@@ -172,8 +172,8 @@ func testReaderSeesLaterWrites(t *testing.T, url string) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Query(t.Context(), "SELECT 1"); err == nil {
-		t.Error("a query after Close: no error")
+	if rows, err := r.Query(t.Context(), "SELECT 1"); err == nil {
+		t.Errorf("a query after Close: %v and no error", rows)
 	}
 }
 

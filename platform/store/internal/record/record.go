@@ -25,8 +25,8 @@ func Columns(t reflect.Type) []string {
 
 // Append adds the column values of the struct v to dst in field order.
 func Append(dst []any, v reflect.Value) []any {
-	for i := range v.NumField() {
-		dst = append(dst, value(v.Field(i)))
+	for _, f := range v.Fields() {
+		dst = append(dst, value(f))
 	}
 	return dst
 }

@@ -113,7 +113,7 @@ func (s *Server) run(binary string) error {
 	}
 	s.done = make(chan struct{})
 	go func() {
-		s.cmd.Wait()
+		_ = s.cmd.Wait() // awaitReady tells how it ended
 		close(s.done)
 	}()
 	if err := s.awaitReady(); err != nil {
@@ -176,8 +176,7 @@ func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 // end signals the process and reports whether it is gone within stopTimeout.
 func (s *Server) end(signal os.Signal) bool {
-	// An error says that the process has ended already.
-	s.cmd.Process.Signal(signal)
+	_ = s.cmd.Process.Signal(signal) // fails if the process has ended already
 	select {
 	case <-s.done:
 		return true
