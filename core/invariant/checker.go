@@ -4,6 +4,7 @@ package invariant
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/topology"
@@ -16,6 +17,8 @@ type Checker struct {
 	epoch    event.Epoch
 	devices  map[topology.Device]topology.DevicePosition
 	filled   map[topology.DevicePosition]topology.Device
+	nodes    map[pipeline][]string
+	lost     map[pipeline]vtime.Time // when the first node of a pipeline went
 	terminal int
 	accepted int
 	err      error
@@ -24,10 +27,31 @@ type Checker struct {
 type life struct {
 	ended     bool
 	committed int
+	reported  report // the last one that the planner has not acted on yet
+}
+
+// pipeline names a pipeline of one plan.
+type pipeline struct {
+	epoch event.Epoch
+	index int
+}
+
+// report is a pipeline's word on how far a request has come. It commits the
+// tokens when the planner takes it; on a pipeline that has lost a node by
+// then, the planner has fenced it off.
+type report struct {
+	committed int
+	by        pipeline
+	taken     vtime.Time
 }
 
 // NewChecker returns a checker for the events of one run.
-func NewChecker() *Checker { return &Checker{requests: make(map[event.RequestID]*life)} }
+func NewChecker() *Checker {
+	return &Checker{
+		requests: make(map[event.RequestID]*life),
+		nodes:    make(map[pipeline][]string), lost: make(map[pipeline]vtime.Time),
+	}
+}
 
 // Err returns the first broken promise, nil if all hold.
 func (c *Checker) Err() error { return c.err }
@@ -53,8 +77,14 @@ func (c *Checker) Take(ev event.Event) {
 		c.record(ev, b.Record)
 	case event.PipelineExited:
 		for _, p := range b.Interrupted {
-			c.commit(ev, p.Request, p.Committed)
+			c.report(ev, p, pipeline{b.Epoch, b.Pipeline})
 		}
+	case event.ConfigChosen:
+		for _, p := range b.Pipelines {
+			c.nodes[pipeline{b.Epoch, p.Pipeline}] = p.Nodes
+		}
+	case event.InstanceLost:
+		c.lose(ev, b.Nodes)
 	case event.AssignRequests:
 		for _, r := range b.Requests {
 			c.commit(ev, r.Request, r.Committed)
@@ -93,17 +123,46 @@ func (c *Checker) record(ev event.Event, r event.RequestRecord) {
 	}
 }
 
-// commit is promise 3: committed tokens never decrease.
+// lose notes which pipelines the loss of nodes ends.
+func (c *Checker) lose(ev event.Event, nodes []string) {
+	for p, members := range c.nodes {
+		if _, before := c.lost[p]; !before && slices.ContainsFunc(members, func(n string) bool { return slices.Contains(nodes, n) }) {
+			c.lost[p] = ev.Time
+		}
+	}
+}
+
+// report takes a pipeline's word on a request, checked like the planner's.
+func (c *Checker) report(ev event.Event, p event.Progress, by pipeline) {
+	if r := c.progress(ev, p.Request, p.Committed); r != nil {
+		r.reported = report{p.Committed, by, ev.Time}
+	}
+}
+
+// commit takes the planner's word on how many tokens of a request are kept.
 func (c *Checker) commit(ev event.Event, id event.RequestID, committed int) {
-	r := c.requests[id]
-	switch {
-	case r == nil:
-		c.fail(3, ev, "request %d never arrived", id)
-	case committed < r.committed:
-		c.fail(3, ev, "request %d falls back from %d to %d committed tokens", id, r.committed, committed)
-	default:
+	if r := c.progress(ev, id, committed); r != nil {
 		r.committed = committed
 	}
+}
+
+// progress is promise 3: committed tokens never decrease. It returns nil if
+// the promise is broken.
+func (c *Checker) progress(ev event.Event, id event.RequestID, committed int) *life {
+	r := c.requests[id]
+	if r == nil {
+		c.fail(3, ev, "request %d never arrived", id)
+		return nil
+	}
+	if lost, ok := c.lost[r.reported.by]; !ok || r.reported.taken <= lost {
+		r.committed = max(r.committed, r.reported.committed)
+	}
+	r.reported = report{}
+	if committed < r.committed {
+		c.fail(3, ev, "request %d falls back from %d to %d committed tokens", id, r.committed, committed)
+		return nil
+	}
+	return r
 }
 
 // apply is promise 2, at most one device a position and one position a device,
