@@ -57,7 +57,7 @@ type Options struct {
 type role interface {
 	// observe reads the watermark of a delivered event.
 	observe(ev event.Event)
-	// sent notes a published event.
+	// sent notes an event that the core publishes.
 	sent(ev event.Event)
 	// bound is the instant before which nothing more can come.
 	bound() vtime.Time
@@ -87,6 +87,7 @@ type actor struct {
 	blocked time.Time  // since when the next event is overdue; zero if it is not
 	outbox  []event.Event
 	marks   uint64 // watermarks sent on their own
+	now     vtime.Time
 }
 
 // run drives the core until the role is done, the context ends, or the bus
@@ -239,9 +240,15 @@ func (a *actor) step(ev event.Event) {
 	if a.Observe != nil {
 		a.Observe(ev)
 	}
+	if _, timer := ev.Body.(event.TimerFired); ev.Time < a.now && !timer {
+		a.Log.Warn("a fact comes late", "id", ev.ID(), "kind", ev.Body.Kind(), "at", ev.Time, "now", a.now)
+	}
+	a.now = max(a.now, ev.Time)
 	for _, e := range a.Core.Step(ev.Time, ev) {
 		switch e := e.(type) {
 		case effect.Publish:
+			// The answer to a command bounds what may be taken next.
+			a.role.sent(e.Event)
 			a.outbox = append(a.outbox, e.Event)
 		case effect.SetTimer:
 			a.agenda.Set(a.Run, e)
@@ -252,9 +259,6 @@ func (a *actor) step(ev event.Event) {
 // publish sends the outbox, and the watermark on its own if nothing carried it
 // and somebody waits for it.
 func (a *actor) publish(ctx context.Context) error {
-	for _, ev := range a.outbox {
-		a.role.sent(ev)
-	}
 	next := a.agenda.NextTime()
 	if a.reading {
 		next = min(next, a.pending)
