@@ -1,33 +1,24 @@
-// Package assign maps devices to positions of a configuration: the device
-// mapper of the paper's section 3.3.
 package assign
 
 import (
 	"slices"
 
-	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
 )
-
-// DeviceMapper gives every position of a configuration a device. It returns
-// placements in position order, and nil if there are too few devices.
-type DeviceMapper interface {
-	Map(c topology.ParallelConfig, devices []topology.Device, held *migrate.Holdings) []topology.Placement
-}
 
 // RankOrder fills positions in (d, p, m) order with devices by id. Devices that
 // work already stay in use before idle ones join, but they may move.
 type RankOrder struct{}
 
 // Map implements DeviceMapper.
-func (RankOrder) Map(c topology.ParallelConfig, devices []topology.Device, held *migrate.Holdings) []topology.Placement {
-	n := c.Devices()
-	if n == 0 || n > len(devices) {
+func (RankOrder) Map(r Request) []topology.Placement {
+	n := r.Config.Devices()
+	if n == 0 || n > len(r.Devices) {
 		return nil
 	}
-	order := slices.Clone(devices)
+	order := slices.Clone(r.Devices)
 	slices.SortFunc(order, func(a, b topology.Device) int {
-		if wa, wb := held.Works(a), held.Works(b); wa != wb {
+		if wa, wb := r.Held.Works(a), r.Held.Works(b); wa != wb {
 			if wa {
 				return -1
 			}
@@ -39,7 +30,7 @@ func (RankOrder) Map(c topology.ParallelConfig, devices []topology.Device, held 
 	slices.SortFunc(chosen, topology.Device.Compare)
 	out := make([]topology.Placement, n)
 	for rank, d := range chosen {
-		out[rank] = topology.Placement{Device: d, Position: topology.PositionOf(c, rank)}
+		out[rank] = topology.Placement{Device: d, Position: topology.PositionOf(r.Config, rank)}
 	}
 	return out
 }

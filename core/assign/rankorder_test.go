@@ -43,7 +43,7 @@ func TestRankOrder(t *testing.T) {
 	} {
 		before := slices.Clone(tt.devices)
 		var got []string
-		for rank, p := range (assign.RankOrder{}).Map(config, tt.devices, tt.held) {
+		for rank, p := range (assign.RankOrder{}).Map(assign.Request{Config: config, Devices: tt.devices, Held: tt.held}) {
 			if p.Position != topology.PositionOf(config, rank) {
 				t.Errorf("%s: position %d is %v", tt.name, rank, p.Position)
 			}
@@ -56,7 +56,7 @@ func TestRankOrder(t *testing.T) {
 			t.Errorf("%s: the caller's devices changed order", tt.name)
 		}
 	}
-	if got := (assign.RankOrder{}).Map(topology.ParallelConfig{}, devices("node-1"), working()); got != nil {
+	if got := (assign.RankOrder{}).Map(assign.Request{Devices: devices("node-1"), Held: working()}); got != nil {
 		t.Errorf("no configuration gets %v", got)
 	}
 }
@@ -73,7 +73,7 @@ func TestEveryMapperFillsPositionsOnce(t *testing.T) {
 	for _, m := range mappers {
 		for n := 6; n <= len(nodes); n++ {
 			seen := make(map[topology.Device]bool)
-			for rank, p := range m.Map(config, devices(nodes[:n]...), working(nodes[2:5]...)) {
+			for rank, p := range m.Map(assign.Request{Config: config, Devices: devices(nodes[:n]...), Held: working(nodes[2:5]...)}) {
 				if seen[p.Device] || p.Position.Rank(config) != rank {
 					t.Errorf("%T: %v at rank %d", m, p, rank)
 				}

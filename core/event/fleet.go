@@ -31,9 +31,13 @@ type PreemptionNoticed struct {
 // InstanceLost says that nodes have gone, with all they held.
 type InstanceLost struct{ Nodes []string }
 
-// ThroughputRequired replaces the throughput that the configuration has to
-// sustain, in requests/s.
-type ThroughputRequired struct{ RequestsPerSecond float64 }
+// ThroughputRequired replaces, from From on, the throughput that the
+// configuration has to sustain. It is known one grace period ahead, like every
+// change of a trace.
+type ThroughputRequired struct {
+	RequestsPerSecond float64
+	From              vtime.Time
+}
 
 // EndReason says why a run's input ended.
 type EndReason string

@@ -68,6 +68,7 @@ type MigrationPlanned struct {
 	InterNodeBytes    int64
 	BusiestNodeBytes  int64
 	BusiestIntraBytes int64
+	PeakBufferBytes   int64 // most context in transit on one GPU
 	ResumedRequests   int // requests whose KV cache moves along
 	RequeuedRequests  int // requests that go back to the queue
 }

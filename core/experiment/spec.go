@@ -83,6 +83,16 @@ type Spec struct {
 	PromptTokens       int // S_in of a request that names none
 	OutputTokens       int // S_out of a request that names none
 	CommitInterval     int // tokens between commits inside a batch
+	// LargestFleet is the most GPUs that the trace ever offers: rerouting solves
+	// its one configuration for it.
+	LargestFleet int
+	// MigrationBuffer is U_max: what a GPU may hold, in bytes, of context in
+	// transit.
+	MigrationBuffer int64
+	// RateWindow makes the planner require the arrival rate of the last window
+	// times Headroom instead of RequiredThroughput; 0 keeps to the script.
+	RateWindow time.Duration
+	Headroom   float64
 
 	Nodes []string   // every node of the availability trace, in node order
 	End   vtime.Time // when the trace is done

@@ -23,7 +23,10 @@ type Step struct {
 	Kind     ContextKind
 	Pipeline int // the pipeline that receives the piece
 	Stage    int // its stage
+	Layer    int // of model context; -1 for cache and for whole stages
 	Bytes    int64
+	// After is the modelled time from the plan's begin to the end of the step.
+	After time.Duration
 	// From is the device that holds the piece; the zero Device stands for the
 	// disk.
 	From topology.Device
@@ -35,9 +38,21 @@ type Step struct {
 // FromDisk reports whether the piece is reloaded because no device holds it.
 func (s Step) FromDisk() bool { return s.From == topology.Device{} }
 
+// StageReady says when a stage has all its context.
+type StageReady struct {
+	Pipeline int
+	Stage    int
+	After    time.Duration // from the plan's begin; 0 if nothing has to come
+}
+
 // Plan is a migration as data: its steps in the order of execution.
 type Plan struct {
 	Steps []Step
+	// Stages lists the stages of all receiving pipelines, by pipeline and stage.
+	Stages []StageReady
+	// Kept says, for each inheritance of the task, whether its KV cache moves
+	// along. What cannot make a deadline is given up: cache first.
+	Kept []bool
 	// Estimate is the modelled time from the first step to the last byte,
 	// set-up included.
 	Estimate time.Duration
@@ -51,4 +66,7 @@ type Plan struct {
 	// inside one.
 	BusiestNodeBytes  int64
 	BusiestIntraBytes int64
+	// PeakBufferBytes is the most that a device holds at any step beyond what
+	// it held before or will hold after, whichever is more.
+	PeakBufferBytes int64
 }

@@ -18,6 +18,7 @@ type Inheritance struct {
 
 // Task is what a migration has to reach.
 type Task struct {
+	Begin      vtime.Time // of the first step
 	Config     topology.ParallelConfig
 	Placements []topology.Placement // of the devices that need context
 	Held       *Holdings

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spotserve/spotserve/core/assign"
 	"github.com/spotserve/spotserve/core/fleet"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
@@ -46,7 +47,7 @@ func (m *MetaContextManager) aim(nodes []fleet.Node) target {
 	if m.canKeep(config, nodes) {
 		t.placements = m.extend(config, devices)
 	} else {
-		t.placements = m.mapper.Map(config, devices, m.deployed.held)
+		t.placements = m.mapper.Map(assign.Request{Config: config, Devices: devices, Held: m.deployed.held})
 	}
 	return t
 }
@@ -81,7 +82,7 @@ func (m *MetaContextManager) extend(config topology.ParallelConfig, devices []to
 	more := config
 	more.Data -= d.config.Data
 	out := slices.Clone(d.placements)
-	for _, p := range m.mapper.Map(more, idle, d.held) {
+	for _, p := range m.mapper.Map(assign.Request{Config: more, Devices: idle, Held: d.held}) {
 		p.Position.Data += d.config.Data
 		out = append(out, p)
 	}

@@ -38,6 +38,10 @@ func specOut(c *check, s experiment.Spec) *pb.Spec {
 		CommitInterval:     c.count("commit_interval", s.CommitInterval),
 		Nodes:              c.texts("nodes", s.Nodes),
 		EndNs:              int64(s.End),
+		LargestFleet:       c.count("largest_fleet", s.LargestFleet),
+		MigrationBuffer:    c.bytes("migration_buffer", s.MigrationBuffer),
+		RateWindowNs:       int64(s.RateWindow),
+		Headroom:           c.float("headroom", s.Headroom),
 	}
 }
 
@@ -70,6 +74,10 @@ func specIn(c *check, m *pb.Spec) experiment.Spec {
 		CommitInterval:     c.int("commit_interval", m.CommitInterval),
 		Nodes:              c.texts("nodes", m.Nodes),
 		End:                vtime.Time(m.EndNs),
+		LargestFleet:       c.int("largest_fleet", m.LargestFleet),
+		MigrationBuffer:    c.bytes("migration_buffer", m.MigrationBuffer),
+		RateWindow:         time.Duration(m.RateWindowNs),
+		Headroom:           c.float("headroom", m.Headroom),
 	}
 }
 

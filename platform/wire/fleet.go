@@ -66,11 +66,17 @@ func instanceLostIn(c *check, m *pb.InstanceLost) event.InstanceLost {
 }
 
 func throughputRequiredOut(c *check, b event.ThroughputRequired) *pb.ThroughputRequired {
-	return &pb.ThroughputRequired{RequestsPerSecond: c.float("requests_per_second", b.RequestsPerSecond)}
+	return &pb.ThroughputRequired{
+		RequestsPerSecond: c.float("requests_per_second", b.RequestsPerSecond),
+		FromNs:            int64(b.From),
+	}
 }
 
 func throughputRequiredIn(c *check, m *pb.ThroughputRequired) event.ThroughputRequired {
-	return event.ThroughputRequired{RequestsPerSecond: c.float("requests_per_second", m.RequestsPerSecond)}
+	return event.ThroughputRequired{
+		RequestsPerSecond: c.float("requests_per_second", m.RequestsPerSecond),
+		From:              vtime.Time(m.FromNs),
+	}
 }
 
 func runEndedOut(c *check, b event.RunEnded) *pb.RunEnded {

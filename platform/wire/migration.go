@@ -24,6 +24,7 @@ func migrationPlannedOut(c *check, b event.MigrationPlanned) *pb.MigrationPlanne
 		InterNodeBytes:    c.bytes("inter_node_bytes", b.InterNodeBytes),
 		BusiestNodeBytes:  c.bytes("busiest_node_bytes", b.BusiestNodeBytes),
 		BusiestIntraBytes: c.bytes("busiest_intra_bytes", b.BusiestIntraBytes),
+		PeakBufferBytes:   c.bytes("peak_buffer_bytes", b.PeakBufferBytes),
 		ResumedRequests:   c.count("resumed_requests", b.ResumedRequests),
 		RequeuedRequests:  c.count("requeued_requests", b.RequeuedRequests),
 	}
@@ -43,6 +44,7 @@ func migrationPlannedIn(c *check, m *pb.MigrationPlanned) event.MigrationPlanned
 		InterNodeBytes:    c.bytes("inter_node_bytes", m.InterNodeBytes),
 		BusiestNodeBytes:  c.bytes("busiest_node_bytes", m.BusiestNodeBytes),
 		BusiestIntraBytes: c.bytes("busiest_intra_bytes", m.BusiestIntraBytes),
+		PeakBufferBytes:   c.bytes("peak_buffer_bytes", m.PeakBufferBytes),
 		ResumedRequests:   c.int("resumed_requests", m.ResumedRequests),
 		RequeuedRequests:  c.int("requeued_requests", m.RequeuedRequests),
 	}
@@ -120,6 +122,8 @@ func stepOut(c *check, s migrate.Step) *pb.MigrationStep {
 		Bytes:      c.bytes("bytes", s.Bytes),
 		To:         inside(c, "to", s.To, deviceOut),
 		DeadlineNs: int64(s.Deadline),
+		Layer:      c.countFrom("layer", -1, s.Layer),
+		AfterNs:    int64(s.After),
 	}
 	if !s.FromDisk() {
 		m.From = inside(c, "from", s.From, deviceOut)
@@ -135,6 +139,8 @@ func stepIn(c *check, m *pb.MigrationStep) migrate.Step {
 		Bytes:    c.bytes("bytes", m.Bytes),
 		To:       part(c, "to", m.To, deviceIn),
 		Deadline: vtime.Time(m.DeadlineNs),
+		Layer:    c.intFrom("layer", -1, m.Layer),
+		After:    time.Duration(m.AfterNs),
 	}
 	if m.From != nil {
 		s.From = inside(c, "from", m.From, deviceIn)

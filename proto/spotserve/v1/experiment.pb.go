@@ -274,7 +274,15 @@ type Spec struct {
 	// Every node of the availability trace, in node order.
 	Nodes []string `protobuf:"bytes,26,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// When the trace is done.
-	EndNs         int64 `protobuf:"varint,27,opt,name=end_ns,json=endNs,proto3" json:"end_ns,omitempty"`
+	EndNs int64 `protobuf:"varint,27,opt,name=end_ns,json=endNs,proto3" json:"end_ns,omitempty"`
+	// The most GPUs that the trace ever offers.
+	LargestFleet int64 `protobuf:"varint,28,opt,name=largest_fleet,json=largestFleet,proto3" json:"largest_fleet,omitempty"`
+	// U_max: what a GPU may hold, in bytes, of context in transit.
+	MigrationBuffer int64 `protobuf:"varint,29,opt,name=migration_buffer,json=migrationBuffer,proto3" json:"migration_buffer,omitempty"`
+	// The window of the arrival-rate estimate; 0 keeps to the script.
+	RateWindowNs int64 `protobuf:"varint,30,opt,name=rate_window_ns,json=rateWindowNs,proto3" json:"rate_window_ns,omitempty"`
+	// Required throughput over estimated arrival rate.
+	Headroom      float64 `protobuf:"fixed64,31,opt,name=headroom,proto3" json:"headroom,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -494,6 +502,34 @@ func (x *Spec) GetNodes() []string {
 func (x *Spec) GetEndNs() int64 {
 	if x != nil {
 		return x.EndNs
+	}
+	return 0
+}
+
+func (x *Spec) GetLargestFleet() int64 {
+	if x != nil {
+		return x.LargestFleet
+	}
+	return 0
+}
+
+func (x *Spec) GetMigrationBuffer() int64 {
+	if x != nil {
+		return x.MigrationBuffer
+	}
+	return 0
+}
+
+func (x *Spec) GetRateWindowNs() int64 {
+	if x != nil {
+		return x.RateWindowNs
+	}
+	return 0
+}
+
+func (x *Spec) GetHeadroom() float64 {
+	if x != nil {
+		return x.Headroom
 	}
 	return 0
 }
@@ -1105,7 +1141,7 @@ var File_spotserve_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xb9\a\n" +
+	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xcb\b\n" +
 	"\x04Spec\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.spotserve.v1.ExperimentKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1137,7 +1173,11 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\routput_tokens\x18\x18 \x01(\x03R\foutputTokens\x12'\n" +
 	"\x0fcommit_interval\x18\x19 \x01(\x03R\x0ecommitInterval\x12\x14\n" +
 	"\x05nodes\x18\x1a \x03(\tR\x05nodes\x12\x15\n" +
-	"\x06end_ns\x18\x1b \x01(\x03R\x05endNs\"\xdb\x01\n" +
+	"\x06end_ns\x18\x1b \x01(\x03R\x05endNs\x12#\n" +
+	"\rlargest_fleet\x18\x1c \x01(\x03R\flargestFleet\x12)\n" +
+	"\x10migration_buffer\x18\x1d \x01(\x03R\x0fmigrationBuffer\x12$\n" +
+	"\x0erate_window_ns\x18\x1e \x01(\x03R\frateWindowNs\x12\x1a\n" +
+	"\bheadroom\x18\x1f \x01(\x01R\bheadroom\"\xdb\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06layers\x18\x02 \x01(\x03R\x06layers\x12#\n" +

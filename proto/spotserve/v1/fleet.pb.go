@@ -326,8 +326,10 @@ func (x *InstanceLost) GetNodes() []string {
 type ThroughputRequired struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	RequestsPerSecond float64                `protobuf:"fixed64,1,opt,name=requests_per_second,json=requestsPerSecond,proto3" json:"requests_per_second,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// When it is due: known one grace period ahead.
+	FromNs        int64 `protobuf:"varint,2,opt,name=from_ns,json=fromNs,proto3" json:"from_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ThroughputRequired) Reset() {
@@ -363,6 +365,13 @@ func (*ThroughputRequired) Descriptor() ([]byte, []int) {
 func (x *ThroughputRequired) GetRequestsPerSecond() float64 {
 	if x != nil {
 		return x.RequestsPerSecond
+	}
+	return 0
+}
+
+func (x *ThroughputRequired) GetFromNs() int64 {
+	if x != nil {
+		return x.FromNs
 	}
 	return 0
 }
@@ -492,9 +501,10 @@ const file_spotserve_v1_fleet_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\x02 \x01(\x03R\n" +
 	"deadlineNs\"$\n" +
 	"\fInstanceLost\x12\x14\n" +
-	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"D\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"]\n" +
 	"\x12ThroughputRequired\x12.\n" +
-	"\x13requests_per_second\x18\x01 \x01(\x01R\x11requestsPerSecond\";\n" +
+	"\x13requests_per_second\x18\x01 \x01(\x01R\x11requestsPerSecond\x12\x17\n" +
+	"\afrom_ns\x18\x02 \x01(\x03R\x06fromNs\";\n" +
 	"\bRunEnded\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.spotserve.v1.EndReasonR\x06reason\"`\n" +
 	"\bInstance\x12\x12\n" +

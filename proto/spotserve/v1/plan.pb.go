@@ -650,8 +650,10 @@ type MigrationPlanned struct {
 	ResumedRequests int64 `protobuf:"varint,13,opt,name=resumed_requests,json=resumedRequests,proto3" json:"resumed_requests,omitempty"`
 	// Requests that go back to the queue.
 	RequeuedRequests int64 `protobuf:"varint,14,opt,name=requeued_requests,json=requeuedRequests,proto3" json:"requeued_requests,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Most context in transit on one GPU.
+	PeakBufferBytes int64 `protobuf:"varint,15,opt,name=peak_buffer_bytes,json=peakBufferBytes,proto3" json:"peak_buffer_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MigrationPlanned) Reset() {
@@ -782,6 +784,13 @@ func (x *MigrationPlanned) GetRequeuedRequests() int64 {
 	return 0
 }
 
+func (x *MigrationPlanned) GetPeakBufferBytes() int64 {
+	if x != nil {
+		return x.PeakBufferBytes
+	}
+	return 0
+}
+
 // MigrationStep moves one piece of context.
 type MigrationStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -794,7 +803,11 @@ type MigrationStep struct {
 	From *Device `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
 	To   *Device `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
 	// When from or to leaves; never when both stay.
-	DeadlineNs    int64 `protobuf:"varint,7,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"`
+	DeadlineNs int64 `protobuf:"varint,7,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"`
+	// The layer, of model context; -1 for cache and for whole stages.
+	Layer int64 `protobuf:"varint,8,opt,name=layer,proto3" json:"layer,omitempty"`
+	// From the plan's begin to the modelled end of the step.
+	AfterNs       int64 `protobuf:"varint,9,opt,name=after_ns,json=afterNs,proto3" json:"after_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +887,20 @@ func (x *MigrationStep) GetTo() *Device {
 func (x *MigrationStep) GetDeadlineNs() int64 {
 	if x != nil {
 		return x.DeadlineNs
+	}
+	return 0
+}
+
+func (x *MigrationStep) GetLayer() int64 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+func (x *MigrationStep) GetAfterNs() int64 {
+	if x != nil {
+		return x.AfterNs
 	}
 	return 0
 }
@@ -1629,7 +1656,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\rPipelinePlace\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x14\n" +
-	"\x05nodes\x18\x03 \x03(\tR\x05nodes\"\x91\x04\n" +
+	"\x05nodes\x18\x03 \x03(\tR\x05nodes\"\xbd\x04\n" +
 	"\x10MigrationPlanned\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x19\n" +
 	"\bbegin_ns\x18\x02 \x01(\x03R\abeginNs\x12\x1f\n" +
@@ -1650,7 +1677,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x12busiest_node_bytes\x18\v \x01(\x03R\x10busiestNodeBytes\x12.\n" +
 	"\x13busiest_intra_bytes\x18\f \x01(\x03R\x11busiestIntraBytes\x12)\n" +
 	"\x10resumed_requests\x18\r \x01(\x03R\x0fresumedRequests\x12+\n" +
-	"\x11requeued_requests\x18\x0e \x01(\x03R\x10requeuedRequests\"\xf7\x01\n" +
+	"\x11requeued_requests\x18\x0e \x01(\x03R\x10requeuedRequests\x12*\n" +
+	"\x11peak_buffer_bytes\x18\x0f \x01(\x03R\x0fpeakBufferBytes\"\xa8\x02\n" +
 	"\rMigrationStep\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.spotserve.v1.ContextKindR\x04kind\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
@@ -1659,7 +1687,9 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x04from\x18\x05 \x01(\v2\x14.spotserve.v1.DeviceR\x04from\x12$\n" +
 	"\x02to\x18\x06 \x01(\v2\x14.spotserve.v1.DeviceR\x02to\x12\x1f\n" +
 	"\vdeadline_ns\x18\a \x01(\x03R\n" +
-	"deadlineNs\"\xe8\x02\n" +
+	"deadlineNs\x12\x14\n" +
+	"\x05layer\x18\b \x01(\x03R\x05layer\x12\x19\n" +
+	"\bafter_ns\x18\t \x01(\x03R\aafterNs\"\xe8\x02\n" +
 	"\x0eApplyMigration\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x124\n" +
 	"\x06config\x18\x02 \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\x12\x1f\n" +
