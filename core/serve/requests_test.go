@@ -1,0 +1,202 @@
+package serve_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/serve"
+	"github.com/spotserve/spotserve/core/topology"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+var (
+	config = topology.ParallelConfig{Data: 1, Pipeline: 2, Tensor: 4}
+	pooled = serve.Policy{Batching: experiment.Pooled, PoolDepth: 1}
+)
+
+func seconds(s float64) vtime.Time { return vtime.Seconds(s) }
+
+// running returns a manager with requests 0 and 1 (100 prompt and 10 output
+// tokens), arrived at 1 s and in a batch of pipeline 0 since 2 s.
+func running(t *testing.T) (*serve.Manager, []event.RequestID) {
+	t.Helper()
+	m := serve.NewManager()
+	m.Open(0, config, 4)
+	both := []event.RequestID{0, 1}
+	for _, id := range both {
+		if !m.Arrive(event.RequestArrived{Request: id, PromptTokens: 100, OutputTokens: 10}, seconds(1)) {
+			t.Fatalf("request %d is refused", id)
+		}
+	}
+	m.Dispatch(pooled, []int{0})
+	m.Started(both, seconds(2))
+	return m, both
+}
+
+func TestARequestServedInOneGo(t *testing.T) {
+	m, _ := running(t)
+	got, first := m.Complete(1, seconds(5), seconds(5.02))
+	want := event.RequestRecord{
+		Request: 1, Arrived: seconds(1), Started: seconds(2), Finished: seconds(5.02), Compute: 3 * time.Second,
+		PromptTokens: 100, OutputTokens: 10, Pipeline: 0, Config: config,
+	}
+	if !first || got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, want := m.Totals(), (serve.Totals{Accepted: 2, Completed: 1, Open: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestASecondCompletionIsCountedAndDropped(t *testing.T) {
+	m, _ := running(t)
+	m.Complete(1, seconds(5), seconds(5))
+	for _, id := range []event.RequestID{1, 77} { // answered already, and unknown
+		if record, first := m.Complete(id, seconds(6), seconds(6)); first || record != (event.RequestRecord{}) {
+			t.Errorf("request %d completes again: %+v", id, record)
+		}
+	}
+	if got, want := m.Totals(), (serve.Totals{Accepted: 2, Completed: 1, Duplicated: 2, Open: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestASecondArrivalChangesNothing(t *testing.T) {
+	m, _ := running(t)
+	if m.Arrive(event.RequestArrived{Request: 0, PromptTokens: 1, OutputTokens: 1}, seconds(9)) {
+		t.Error("accepted twice")
+	}
+	record, _ := m.Complete(0, seconds(5), seconds(5))
+	if record.Arrived != seconds(1) || record.PromptTokens != 100 {
+		t.Errorf("the second arrival changed %+v", record)
+	}
+}
+
+// TestCommittedNeverDecreases is promise 3 at its root.
+func TestCommittedNeverDecreases(t *testing.T) {
+	m, both := running(t)
+	// committed reads request 0 by sending it through the queue.
+	committed := func() int {
+		m.Close(0)
+		m.Requeue(both)
+		m.Open(0, config, 4)
+		return m.Dispatch(pooled, []int{0})[0].Requests[0].Committed
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"a batch commits from where it began", func() { m.Commit(both, 4) }, 4},
+		{"an older report", func() { m.Commit(both, 2) }, 4},
+		{"an interruption further on", func() { m.CommitAt(0, 6) }, 6},
+		{"an interruption that says less", func() { m.CommitAt(0, 1) }, 6},
+		{"a new batch counts from six", func() { m.Started(both, seconds(4)); m.Commit(both, 3) }, 9},
+		{"not beyond the last token", func() { m.Commit(both, 300); m.CommitAt(0, 300) }, 10},
+		{"of nobody", func() { m.Commit([]event.RequestID{55}, 1); m.CommitAt(55, 1); m.Started([]event.RequestID{55}, 1) }, 10},
+	} {
+		step.do()
+		if got := committed(); got != step.want {
+			t.Fatalf("%s: %d tokens are committed, want %d", step.name, got, step.want)
+		}
+	}
+}
+
+func TestAQueuedRequestCommitsNothing(t *testing.T) {
+	m, both := running(t)
+	m.Requeue(m.Close(0))
+	m.Commit(both, 5)
+	m.CommitAt(0, 5)
+	m.Open(0, config, 4)
+	for _, r := range m.Dispatch(pooled, []int{0})[0].Requests {
+		if r.Committed != 0 {
+			t.Errorf("request %d keeps %d tokens of a pipeline that was gone", r.Request, r.Committed)
+		}
+	}
+}
+
+func TestAnInterruptionLosesWhatIsNotCommitted(t *testing.T) {
+	m, both := running(t)
+	m.Commit(both, 4)
+	if lost := m.Interrupt(append(both, 99), seconds(4), 7); lost != 2*3 {
+		t.Errorf("lost %d tokens, want 3 of each of two", lost)
+	}
+	if lost := m.Interrupt(both, seconds(5), 9); lost != 0 {
+		t.Errorf("lost %d tokens of a batch that does not run", lost)
+	}
+	m.Requeue(m.Close(0))
+	m.Open(3, config, 4)
+	m.Dispatch(pooled, []int{3})
+	m.Started(both, seconds(10))
+	got, _ := m.Complete(0, seconds(12), seconds(12))
+	want := event.RequestRecord{
+		Request: 0, Arrived: seconds(1), Started: seconds(2), Finished: seconds(12), Compute: 4 * time.Second,
+		PromptTokens: 100, OutputTokens: 10, Committed: 4, Recomputed: 3, Interrupted: 1, Pipeline: 3, Config: config,
+	}
+	if got != want {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+// TestLossIsBoundedByTheOutput: an estimate of computed tokens may run past the
+// batch's end.
+func TestLossIsBoundedByTheOutput(t *testing.T) {
+	m, both := running(t)
+	if lost := m.Interrupt(both[:1], seconds(4), 1000); lost != 10 {
+		t.Errorf("lost %d tokens, the request has 10", lost)
+	}
+}
+
+func TestResumeKeepsTheBatchTogether(t *testing.T) {
+	m, both := running(t)
+	m.CommitAt(0, 6)
+	m.CommitAt(1, 5)
+	m.Interrupt(both, seconds(4), 0)
+	if got := m.Close(0); !slices.Equal(got, both) {
+		t.Fatalf("the pool held %v, want %v", got, both)
+	}
+	if got := m.Close(0); got != nil {
+		t.Fatalf("a closed pool holds %v", got)
+	}
+	m.Open(2, config, 4)
+	got := m.Resume(2, both)
+	want := []event.AssignedRequest{
+		{Request: 0, PromptTokens: 100, OutputTokens: 10, Committed: 6},
+		{Request: 1, PromptTokens: 100, OutputTokens: 10, Committed: 5},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if n := m.CachedTokens(append(both, 99)); n != 106+105 {
+		t.Errorf("%d tokens are cached, want 211", n)
+	}
+	if n := m.LongestPrefill(append(both, 99)); n != 106 {
+		t.Errorf("the longest prefill is %d, want 106", n)
+	}
+}
+
+func TestTheEndOfTheRunEndsEveryRequest(t *testing.T) {
+	m, _ := running(t)
+	arrive(m, 10, 2)
+	m.Complete(1, seconds(5), seconds(5))
+	records := m.EndUnfinished(seconds(7))
+	var got []event.RequestID
+	for _, r := range records {
+		got = append(got, r.Request)
+		if r.Finished != vtime.Never {
+			t.Errorf("%+v has finished", r)
+		}
+	}
+	if !slices.Equal(got, []event.RequestID{0, 10, 11}) {
+		t.Errorf("ended %v, want 0, 10 and 11", got)
+	}
+	if records[0].Compute != 5*time.Second || records[1].Started != vtime.Never || records[1].Pipeline != -1 {
+		t.Errorf("records %+v", records)
+	}
+	if again := m.EndUnfinished(seconds(8)); len(again) != 0 || m.Totals().Queued != 0 {
+		t.Errorf("left %v and a queue of %d", again, m.Totals().Queued)
+	}
+}
