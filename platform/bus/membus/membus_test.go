@@ -104,15 +104,3 @@ func TestPendingLimit(t *testing.T) {
 		}
 	})
 }
-
-func BenchmarkLatency(b *testing.B) {
-	m := membus.New(membus.Options{})
-	defer m.Close()
-	bustest.Latency(b, m)
-}
-
-func BenchmarkThroughput(b *testing.B) {
-	m := membus.New(membus.Options{})
-	defer m.Close()
-	bustest.Throughput(b, m)
-}

@@ -69,16 +69,3 @@ func TestConformance(t *testing.T) {
 		})
 	})
 }
-
-func BenchmarkLatency(b *testing.B) {
-	b.Run("embedded", func(b *testing.B) {
-		bustest.Latency(b, connect(b, natsbus.Options{InProcess: newHost(b, "")}))
-	})
-	b.Run("tcp", func(b *testing.B) {
-		bustest.Latency(b, connect(b, natsbus.Options{URL: newHost(b, "127.0.0.1:0").server.Load().URL()}))
-	})
-}
-
-func BenchmarkThroughput(b *testing.B) {
-	bustest.Throughput(b, connect(b, natsbus.Options{InProcess: newHost(b, "")}))
-}
