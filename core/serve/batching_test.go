@@ -113,6 +113,8 @@ func TestQueueIsFirstComeFirstServed(t *testing.T) {
 		t.Fatalf("assigned %s", got)
 	}
 	arrive(m, 3, 1)
+	m.Close(0)
+	m.Open(0, topology.ParallelConfig{}, 1)
 	// 2 and 0 come back and stand before 3, where their arrivals belong.
 	m.Requeue([]event.RequestID{2, 0})
 	if got := printed(m.Dispatch(policy, []int{0})); got != "0:[0] 0:[2] 0:[3]" {

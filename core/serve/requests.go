@@ -15,8 +15,9 @@ import (
 type state int
 
 const (
-	queued state = iota
-	assigned
+	queued   state = iota
+	assigned       // in a pool
+	detached       // its pool is closed: nowhere until Requeue or Resume
 	ended
 )
 
@@ -82,9 +83,16 @@ func (m *Manager) Open(pipeline int, c topology.ParallelConfig, limit int) {
 }
 
 // Resume puts an interrupted batch into the pool of the pipeline that has
-// inherited its KV cache.
+// inherited its KV cache. Only requests of closed pools can be.
 func (m *Manager) Resume(pipeline int, ids []event.RequestID) []event.AssignedRequest {
-	return m.assign(pipeline, ids)
+	var moved []event.RequestID
+	for _, id := range ids {
+		if r := m.requests[id]; r != nil && r.state == detached {
+			r.state = assigned // a second mention does not count
+			moved = append(moved, id)
+		}
+	}
+	return m.assign(pipeline, moved)
 }
 
 func (m *Manager) assign(pipeline int, ids []event.RequestID) []event.AssignedRequest {
@@ -109,13 +117,17 @@ func (m *Manager) Close(pipeline int) []event.RequestID {
 		return nil
 	}
 	delete(m.pools, pipeline)
+	for _, id := range p.ids {
+		m.requests[id].state = detached
+	}
 	return p.ids
 }
 
-// Requeue puts requests back to where their arrival time belongs.
+// Requeue puts requests of closed pools back to where their arrival time
+// belongs.
 func (m *Manager) Requeue(ids []event.RequestID) {
 	for _, id := range ids {
-		if r := m.requests[id]; r.state == assigned {
+		if r := m.requests[id]; r != nil && r.state == detached {
 			r.state = queued
 			m.queue.push(r)
 		}
@@ -169,19 +181,18 @@ func (m *Manager) Interrupt(ids []event.RequestID, now vtime.Time, computed int)
 	return lost
 }
 
-// Complete ends a request with its answer. It returns false, and counts a
-// duplicate, if the request has ended before.
+// Complete ends a request of a pool with its answer. It returns false, and
+// counts a duplicate, if the request is in no pool: it has ended before, or will
+// be served elsewhere.
 func (m *Manager) Complete(id event.RequestID, batchEnd, now vtime.Time) (event.RequestRecord, bool) {
 	r := m.requests[id]
-	if r == nil || r.state == ended {
+	if r == nil || r.state != assigned {
 		m.twice++
 		return event.RequestRecord{}, false
 	}
-	if p := m.pools[r.pipeline]; p != nil {
-		if i := slices.Index(p.ids, id); i >= 0 {
-			p.ids = slices.Delete(p.ids, i, i+1)
-		}
-	}
+	p := m.pools[r.pipeline]
+	i := slices.Index(p.ids, id)
+	p.ids = slices.Delete(p.ids, i, i+1)
 	if r.running != vtime.Never {
 		r.compute += batchEnd.Sub(r.running)
 		r.running = vtime.Never

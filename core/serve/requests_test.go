@@ -178,6 +178,30 @@ func TestResumeKeepsTheBatchTogether(t *testing.T) {
 	}
 }
 
+// TestOnlyRequestsOfClosedPoolsMove: a report may name what it likes, unknown
+// requests, answered ones, or some twice.
+func TestOnlyRequestsOfClosedPoolsMove(t *testing.T) {
+	m, both := running(t)
+	m.Open(1, config, 4)
+	m.Requeue(both) // still in a pool
+	m.Complete(1, seconds(5), seconds(5))
+	if got := m.Resume(1, append(both, 99)); len(got) != 0 || m.Totals().Queued != 0 {
+		t.Errorf("resumed %+v, queued %d", got, m.Totals().Queued)
+	}
+	m.Close(0)
+	if record, first := m.Complete(0, seconds(5), seconds(5)); first {
+		t.Errorf("answered outside of every pool: %+v", record)
+	}
+	if got := m.Resume(1, []event.RequestID{0, 0, 1, 99}); len(got) != 1 || got[0].Request != 0 {
+		t.Errorf("resumed %+v, want request 0 once", got)
+	}
+	m.Close(1)
+	m.Requeue([]event.RequestID{0, 0, 1, 99})
+	if got := m.Totals().Queued; got != 1 {
+		t.Errorf("%d requests are queued, want request 0 once", got)
+	}
+}
+
 func TestTheEndOfTheRunEndsEveryRequest(t *testing.T) {
 	m, _ := running(t)
 	arrive(m, 10, 2)
