@@ -46,9 +46,16 @@ const (
 // Process describes how requests arrive.
 type Process struct {
 	Kind Kind
-	Rate float64 // mean, requests/s
+	Rate float64 // mean, requests/s; not used where there are Rates
 	CV   float64 // burstiness; see the kinds for its meaning
+	// Rates makes the mean follow the clock: one rate a minute from the run's
+	// start, requests/s, the last one for as long as the run goes on. The gap
+	// after an arrival has the rate of the minute that the arrival falls in, as
+	// in the published generator.
+	Rates []float64
 }
+
+const minute = 60 // s
 
 // Times returns the arrival times below end, ascending; equal times are
 // possible. A process outside the supported range is an error.
@@ -56,11 +63,11 @@ func (p Process) Times(seed uint64, end vtime.Time) ([]vtime.Time, error) {
 	if err := p.check(end); err != nil {
 		return nil, err
 	}
-	gap := p.gaps(draw.Stream(seed, "arrivals"))
-	times := make([]vtime.Time, 0, int(p.Rate*end.Seconds())+1)
+	r := draw.Stream(seed, "arrivals")
+	times := make([]vtime.Time, 0, int(p.expected(end))+1)
 	// A gap can be too long for vtime.Time, so the end is checked in seconds
 	// first; rounding may then still reach it.
-	for at := gap(); at < end.Seconds(); at += gap() {
+	for at := p.gap(r, p.rateAt(0)); at < end.Seconds(); at += p.gap(r, p.rateAt(at)) {
 		if t := vtime.Seconds(at); t < end {
 			times = append(times, t)
 		}
@@ -68,47 +75,82 @@ func (p Process) Times(seed uint64, end vtime.Time) ([]vtime.Time, error) {
 	return times, nil
 }
 
+// Mean returns the mean rate until end, which lies after the start, in
+// requests/s.
+func (p Process) Mean(end vtime.Time) float64 { return p.expected(end) / end.Seconds() }
+
+// rateAt is the rate at an instant in seconds.
+func (p Process) rateAt(seconds float64) float64 {
+	if len(p.Rates) == 0 {
+		return p.Rate
+	}
+	return p.Rates[int(min(seconds/minute, float64(len(p.Rates)-1)))]
+}
+
+// expected is the mean number of requests until end.
+func (p Process) expected(end vtime.Time) float64 {
+	left, n := end.Seconds(), 0.0
+	for _, rate := range p.Rates {
+		span := min(left, minute)
+		n, left = n+rate*span, left-span
+	}
+	return n + left*p.rateAt(math.Inf(1))
+}
+
 func (p Process) check(end vtime.Time) error {
 	if !slices.Contains(Kinds(), p.Kind) {
 		return fmt.Errorf("arrivals: unknown kind %q, allowed are %q", p.Kind, Kinds())
 	}
-	if !(p.Rate > 0) || math.IsInf(p.Rate, 1) {
-		return fmt.Errorf("arrivals: rate is %v requests/s, it must be positive and finite", p.Rate)
-	}
 	if end < 0 {
 		return fmt.Errorf("arrivals: end is %v, it must not lie before the start", end)
 	}
-	if n := p.Rate * end.Seconds(); n > maxRequests {
-		return fmt.Errorf("arrivals: %v requests/s until %v are about %.3g requests, at most %.0e are allowed", p.Rate, end, n, maxRequests)
+	rates := p.Rates
+	if len(rates) == 0 {
+		rates = []float64{p.Rate}
 	}
-	if p.Kind != Artifact && p.Kind != Gamma {
-		return nil
+	for _, rate := range rates {
+		if err := p.checkRate(rate); err != nil {
+			return err
+		}
 	}
-	if shape, _ := p.gamma(); !(p.CV > 0 && shape >= minShape && shape <= maxShape) {
-		return fmt.Errorf("arrivals: kind %s at %v requests/s with cv %v has gaps of gamma shape %v, allowed is %v to %v", p.Kind, p.Rate, p.CV, shape, minShape, maxShape)
+	if n := p.expected(end); n > maxRequests {
+		return fmt.Errorf("arrivals: %v requests/s until %v are about %.3g requests, at most %.0e are allowed", n/end.Seconds(), end, n, maxRequests)
 	}
 	return nil
 }
 
-// gamma returns the shape and the scale, in seconds, of p's gaps.
-func (p Process) gamma() (shape, scale float64) {
-	if p.Kind == Artifact {
-		return 1000 / (p.Rate * p.CV), p.CV / 1000
+func (p Process) checkRate(rate float64) error {
+	if !(rate > 0) || math.IsInf(rate, 1) {
+		return fmt.Errorf("arrivals: rate is %v requests/s, it must be positive and finite", rate)
 	}
-	squared := p.CV * p.CV
-	return 1 / squared, squared / p.Rate
+	if p.Kind != Artifact && p.Kind != Gamma {
+		return nil
+	}
+	if shape, _ := p.gamma(rate); !(p.CV > 0 && shape >= minShape && shape <= maxShape) {
+		return fmt.Errorf("arrivals: kind %s at %v requests/s with cv %v has gaps of gamma shape %v, allowed is %v to %v", p.Kind, rate, p.CV, shape, minShape, maxShape)
+	}
+	return nil
 }
 
-// gaps returns a function that draws the next gap in seconds.
-func (p Process) gaps(r *rand.Rand) func() float64 {
+// gamma returns the shape and the scale, in seconds, of p's gaps at a rate.
+func (p Process) gamma(rate float64) (shape, scale float64) {
+	if p.Kind == Artifact {
+		return 1000 / (rate * p.CV), p.CV / 1000
+	}
+	squared := p.CV * p.CV
+	return 1 / squared, squared / rate
+}
+
+// gap draws the next gap in seconds.
+func (p Process) gap(r *rand.Rand, rate float64) float64 {
 	switch p.Kind {
 	case Even:
-		return func() float64 { return 1 / p.Rate }
+		return 1 / rate
 	case Poisson:
-		return func() float64 { return r.ExpFloat64() / p.Rate }
+		return r.ExpFloat64() / rate
 	default:
-		shape, scale := p.gamma()
-		return func() float64 { return scale * gammaVariate(r, shape) }
+		shape, scale := p.gamma(rate)
+		return scale * gammaVariate(r, shape)
 	}
 }
 

@@ -41,13 +41,13 @@ func TestGapsHaveTheStatedMeanAndVariation(t *testing.T) {
 		tolerance float64 // relative
 	}{
 		// sqrt(cv*rate/1000): quirk 1 of the published generator.
-		{"artifact 6.7B", Process{Artifact, 1.5, 6}, hours(10), 0.09487, 0.02},
-		{"artifact 20B", Process{Artifact, 0.35, 6}, hours(10), 0.04583, 0.02},
-		{"artifact 30B", Process{Artifact, 0.2, 6}, hours(10), 0.03464, 0.02},
-		{"gamma even", Process{Gamma, 1, 0.5}, hours(10), 0.5, 0.02},
-		{"gamma as poisson", Process{Gamma, 1, 1}, hours(10), 1, 0.02},
-		{"gamma of shape below one", Process{Gamma, 2, 2}, hours(50), 2, 0.03},
-		{"gamma bursty", Process{Gamma, 10, 6}, hours(50), 6, 0.05},
+		{"artifact 6.7B", Process{Kind: Artifact, Rate: 1.5, CV: 6}, hours(10), 0.09487, 0.02},
+		{"artifact 20B", Process{Kind: Artifact, Rate: 0.35, CV: 6}, hours(10), 0.04583, 0.02},
+		{"artifact 30B", Process{Kind: Artifact, Rate: 0.2, CV: 6}, hours(10), 0.03464, 0.02},
+		{"gamma even", Process{Kind: Gamma, Rate: 1, CV: 0.5}, hours(10), 0.5, 0.02},
+		{"gamma as poisson", Process{Kind: Gamma, Rate: 1, CV: 1}, hours(10), 1, 0.02},
+		{"gamma of shape below one", Process{Kind: Gamma, Rate: 2, CV: 2}, hours(50), 2, 0.03},
+		{"gamma bursty", Process{Kind: Gamma, Rate: 10, CV: 6}, hours(50), 6, 0.05},
 		{"poisson", Process{Kind: Poisson, Rate: 1}, hours(10), 1, 0.02},
 	}
 	for _, tt := range tests {
@@ -97,10 +97,97 @@ func TestEvenSpacesRequestsEqually(t *testing.T) {
 	}
 }
 
+func TestGapsHaveTheRateOfTheMinuteThatTheyBeginIn(t *testing.T) {
+	// 0.5 a second until 60 s, then 0.1; the arrival at 60 s is in the second
+	// minute, the last rate goes on.
+	p := Process{Kind: Even, Rates: []float64{0.5, 0.1}}
+	got, err := p.Times(1, vtime.Seconds(145))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []vtime.Time
+	for s := 2.0; s <= 60; s += 2 {
+		want = append(want, vtime.Seconds(s))
+	}
+	for s := 70.0; s < 145; s += 10 {
+		want = append(want, vtime.Seconds(s))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// A gap that begins before the minute's end crosses it at its own rate.
+	got, err = Process{Kind: Even, Rates: []float64{1 / 50., 1}}.Times(1, vtime.Seconds(103))
+	if want := []vtime.Time{vtime.Seconds(50), vtime.Seconds(100), vtime.Seconds(101), vtime.Seconds(102)}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
+func TestOneRateEveryMinuteIsThatRate(t *testing.T) {
+	end := vtime.Seconds(300)
+	for _, kind := range Kinds() {
+		one, err := Process{Kind: kind, Rate: 1.5, CV: 6}.Times(3, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rates := range [][]float64{{1.5}, {1.5, 1.5, 1.5}, {1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5}} {
+			// Rate itself is not looked at.
+			got, err := Process{Kind: kind, Rate: -1, CV: 6, Rates: rates}.Times(3, end)
+			if err != nil || !slices.Equal(got, one) {
+				t.Errorf("%s at %v: %d times, %v, want the %d of a constant rate", kind, rates, len(got), err, len(one))
+			}
+		}
+	}
+}
+
+func TestEveryMinuteHasItsRate(t *testing.T) {
+	rates := []float64{2, 10, 0.5, 4}
+	for _, kind := range Kinds() {
+		p := Process{Kind: kind, CV: 1, Rates: rates}
+		counts := make([]float64, len(rates))
+		const seeds = 200
+		for seed := range uint64(seeds) {
+			times, err := p.Times(seed, vtime.Seconds(240))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, at := range times {
+				counts[int(at.Seconds()/60)]++
+			}
+		}
+		for m, rate := range rates {
+			// The gap that crosses into a minute has the rate before it, which is
+			// up to one request more or less.
+			if got := counts[m] / seeds / 60; math.Abs(got/rate-1) > 0.1 {
+				t.Errorf("%s: minute %d has %v requests/s, want %v", kind, m, got, rate)
+			}
+		}
+	}
+}
+
+func TestMean(t *testing.T) {
+	varying := Process{Rates: []float64{1, 3}}
+	for _, tt := range []struct {
+		process Process
+		end     float64
+		want    float64
+	}{
+		{Process{Rate: 0.35}, 1320, 0.35},
+		{varying, 30, 1},
+		{varying, 60, 1},
+		{varying, 90, 5. / 3},
+		{varying, 120, 2},
+		{varying, 240, 2.5},
+	} {
+		if got := tt.process.Mean(vtime.Seconds(tt.end)); math.Abs(got-tt.want) > 1e-12 {
+			t.Errorf("%+v until %v s: mean %v, want %v", tt.process, tt.end, got, tt.want)
+		}
+	}
+}
+
 func TestTimesAreDeterministicAscendingAndBeforeTheEnd(t *testing.T) {
 	end := vtime.Seconds(1320)
 	for _, kind := range Kinds() {
-		p := Process{kind, 1.5, 6}
+		p := Process{Kind: kind, Rate: 1.5, CV: 6}
 		first, err := p.Times(1, end)
 		if err != nil {
 			t.Fatal(err)
@@ -126,7 +213,7 @@ func TestTimesAreDeterministicAscendingAndBeforeTheEnd(t *testing.T) {
 
 func TestNothingArrivesBeforeAnEndAtTheStart(t *testing.T) {
 	for _, kind := range Kinds() {
-		times, err := Process{kind, 1.5, 6}.Times(1, 0)
+		times, err := Process{Kind: kind, Rate: 1.5, CV: 6}.Times(1, 0)
 		if err != nil || len(times) != 0 {
 			t.Errorf("%s: got %v, %v", kind, times, err)
 		}
@@ -141,21 +228,25 @@ func TestBadParametersAreErrors(t *testing.T) {
 		end     vtime.Time
 		want    string
 	}{
-		{"unknown kind", Process{"uniform", 1, 1}, end, "unknown kind"},
+		{"unknown kind", Process{Kind: "uniform", Rate: 1, CV: 1}, end, "unknown kind"},
 		{"no kind", Process{Rate: 1}, end, "unknown kind"},
-		{"zero rate", Process{Artifact, 0, 6}, end, "rate"},
-		{"negative rate", Process{Poisson, -1, 0}, end, "rate"},
-		{"rate not a number", Process{Even, math.NaN(), 0}, end, "rate"},
-		{"infinite rate", Process{Gamma, math.Inf(1), 1}, end, "rate"},
-		{"zero cv", Process{Gamma, 1, 0}, end, "cv"},
-		{"negative cv", Process{Artifact, 1, -6}, end, "cv"},
-		{"negative cv of a square", Process{Gamma, 1, -6}, end, "cv"},
-		{"cv not a number", Process{Gamma, 1, math.NaN()}, end, "cv"},
-		{"infinite cv", Process{Artifact, 1, math.Inf(1)}, end, "cv"},
-		{"cv that puts all gaps at zero", Process{Gamma, 1, 1e6}, end, "cv"},
-		{"cv below precision", Process{Gamma, 1, 1e-200}, end, "cv"},
-		{"negative end", Process{Even, 1, 0}, -1, "end"},
-		{"endless", Process{Even, 1, 0}, vtime.Never, "at most"},
+		{"zero rate", Process{Kind: Artifact, Rate: 0, CV: 6}, end, "rate"},
+		{"negative rate", Process{Kind: Poisson, Rate: -1, CV: 0}, end, "rate"},
+		{"rate not a number", Process{Kind: Even, Rate: math.NaN(), CV: 0}, end, "rate"},
+		{"infinite rate", Process{Kind: Gamma, Rate: math.Inf(1), CV: 1}, end, "rate"},
+		{"zero rate of a minute", Process{Kind: Poisson, Rate: 1, Rates: []float64{1, 0, 1}}, end, "rate"},
+		{"rate of a minute not a number", Process{Kind: Poisson, Rates: []float64{1, math.NaN()}}, end, "rate"},
+		{"cv below precision in a minute", Process{Kind: Artifact, CV: 1e-8, Rates: []float64{1, 1e-3}}, end, "at 0.001 requests/s with cv"},
+		{"endless minutes", Process{Kind: Even, Rates: []float64{1, 1e6}}, end, "at most"},
+		{"zero cv", Process{Kind: Gamma, Rate: 1, CV: 0}, end, "cv"},
+		{"negative cv", Process{Kind: Artifact, Rate: 1, CV: -6}, end, "cv"},
+		{"negative cv of a square", Process{Kind: Gamma, Rate: 1, CV: -6}, end, "cv"},
+		{"cv not a number", Process{Kind: Gamma, Rate: 1, CV: math.NaN()}, end, "cv"},
+		{"infinite cv", Process{Kind: Artifact, Rate: 1, CV: math.Inf(1)}, end, "cv"},
+		{"cv that puts all gaps at zero", Process{Kind: Gamma, Rate: 1, CV: 1e6}, end, "cv"},
+		{"cv below precision", Process{Kind: Gamma, Rate: 1, CV: 1e-200}, end, "cv"},
+		{"negative end", Process{Kind: Even, Rate: 1, CV: 0}, -1, "end"},
+		{"endless", Process{Kind: Even, Rate: 1, CV: 0}, vtime.Never, "at most"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,15 +259,20 @@ func TestBadParametersAreErrors(t *testing.T) {
 }
 
 func FuzzTimes(f *testing.F) {
-	f.Add("artifact", 1.5, 6.0, uint64(1), int64(1320e9))
-	f.Add("gamma", 0.2, 6.0, uint64(2), int64(60e9))
-	f.Add("poisson", math.Inf(1), 0.0, uint64(3), int64(-1))
-	f.Add("even", 1e-300, math.NaN(), uint64(4), int64(math.MaxInt64))
-	f.Fuzz(func(t *testing.T, kind string, rate, cv float64, seed uint64, end int64) {
-		if rate*float64(end)/1e9 > 1e4 {
+	f.Add("artifact", 1.5, 0.0, 6.0, uint64(1), int64(1320e9))
+	f.Add("artifact", 0.6, 0.7, 6.0, uint64(1), int64(1140e9))
+	f.Add("gamma", 0.2, 0.0, 6.0, uint64(2), int64(60e9))
+	f.Add("poisson", math.Inf(1), 1.0, 0.0, uint64(3), int64(-1))
+	f.Add("even", 1e-300, math.NaN(), math.NaN(), uint64(4), int64(math.MaxInt64))
+	f.Fuzz(func(t *testing.T, kind string, rate, later, cv float64, seed uint64, end int64) {
+		if max(rate, later)*float64(end)/1e9 > 1e4 {
 			t.Skip("long sequences only cost time here")
 		}
-		times, err := Process{Kind(kind), rate, cv}.Times(seed, vtime.Time(end))
+		p := Process{Kind: Kind(kind), Rate: rate, CV: cv}
+		if later != 0 {
+			p.Rates = []float64{rate, later}
+		}
+		times, err := p.Times(seed, vtime.Time(end))
 		if err != nil {
 			return
 		}

@@ -4,6 +4,7 @@
 package replay
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -23,8 +24,11 @@ type Player struct {
 	seq      uint64
 }
 
-// NewPlayer returns a player of t. start opens the run; every change but those
-// at time 0 is announced grace ahead, not at all with grace 0. Nothing is
+// NewPlayer returns a player of t. start opens the run; every change of the
+// fleet but those at time 0 is announced grace ahead, not at all with grace 0.
+// A change of the required throughput is its own announcement: played grace
+// ahead of its time, but not before the start, and before all that happens to
+// the fleet at that instant, so that both are answered at once. Nothing is
 // played from t.End on.
 func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Player {
 	p := &Player{
@@ -37,10 +41,12 @@ func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Playe
 			p.change(c, start.Spec.Grace)
 		}
 	}
-	slices.SortStableFunc(p.fleet[1:], func(a, b event.Event) int { return int(min(max(a.Time-b.Time, -1), 1)) })
+	slices.SortStableFunc(p.fleet[1:], func(a, b event.Event) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(rank(a), rank(b)))
+	})
 	p.add(t.End, event.RunEnded{Reason: event.EndOfTrace})
 	end, _ := slices.BinarySearchFunc(p.arrivals, t.End, func(a experiment.Arrival, end vtime.Time) int {
-		return int(min(max(a.At-end, -1), 1))
+		return cmp.Compare(a.At, end)
 	})
 	p.arrivals = p.arrivals[:end]
 	return p
@@ -71,8 +77,16 @@ func (p *Player) change(c experiment.Change, grace time.Duration) {
 	case experiment.Throughput:
 	}
 	if c.RequiredThroughput > 0 {
-		p.add(c.At, event.ThroughputRequired{RequestsPerSecond: c.RequiredThroughput})
+		p.add(noticed, event.ThroughputRequired{RequestsPerSecond: c.RequiredThroughput, From: c.At})
 	}
+}
+
+// rank orders what is played at one instant; equals keep the timeline's order.
+func rank(ev event.Event) int {
+	if _, ok := ev.Body.(event.ThroughputRequired); ok {
+		return 0
+	}
+	return 1
 }
 
 // Next returns the next event; ok is false after the end. Its Watermark is the

@@ -40,7 +40,7 @@ func line(ev event.Event) string {
 	case event.InstanceLost:
 		s += fmt.Sprintf(" %v", b.Nodes)
 	case event.ThroughputRequired:
-		s += fmt.Sprintf(" %g", b.RequestsPerSecond)
+		s += fmt.Sprintf(" %g from %g", b.RequestsPerSecond, b.From.Seconds())
 	case event.RequestArrived:
 		s += fmt.Sprintf(" %d: %d+%d", b.Request, b.PromptTokens, b.OutputTokens)
 	case event.RunEnded:
@@ -107,17 +107,47 @@ func TestPlaysArrivalsInBetween(t *testing.T) {
 	}
 }
 
-func TestTheLoadChangesWithOrWithoutTheFleet(t *testing.T) {
-	remove := fixture.Remove(6, 0)
-	remove.RequiredThroughput = 0.6
-	got := drain(player(0, experiment.Timeline{End: vtime.Seconds(10), Changes: []experiment.Change{
-		{At: vtime.Seconds(3), Kind: experiment.Throughput, RequiredThroughput: 0.8}, remove,
-	}}))
-	want := []string{
-		"0 run_started", "3 throughput_required 0.8", "6 instance_lost [node-0]", "6 throughput_required 0.6", "10 run_ended trace",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q\nwant\n%q", got, want)
+// TestTheRequiredThroughput is known grace ahead, alone or with a change of the
+// fleet, and before what happens to the fleet at the same instant.
+func TestTheRequiredThroughput(t *testing.T) {
+	first, remove := fixture.Add(0, 0, 1), fixture.Remove(60, 0)
+	first.RequiredThroughput, remove.RequiredThroughput = 0.5, 0.6
+	timeline := experiment.Timeline{End: vtime.Seconds(100), Changes: []experiment.Change{
+		first,
+		fixture.Add(30, 2),
+		{At: vtime.Seconds(40), Kind: experiment.Throughput, RequiredThroughput: 0.8},
+		remove,
+		{At: vtime.Seconds(60), Kind: experiment.Throughput, RequiredThroughput: 0.7}, // the later of two counts
+		{At: vtime.Seconds(100), Kind: experiment.Throughput, RequiredThroughput: 9},  // the run is over by then
+	}}
+	for _, tt := range []struct {
+		grace time.Duration
+		want  []string
+	}{
+		{0, []string{
+			"0 run_started", "0 throughput_required 0.5 from 0", "0 instance_acquired node-0",
+			"30 instance_acquired node-2", "40 throughput_required 0.8 from 40",
+			"60 throughput_required 0.6 from 60", "60 throughput_required 0.7 from 60", "60 instance_lost [node-0]",
+			"100 run_ended trace",
+		}},
+		{30 * time.Second, []string{
+			"0 run_started", "0 throughput_required 0.5 from 0", "0 instance_acquired node-0", "0 acquisition_noticed node-2 for 30",
+			"10 throughput_required 0.8 from 40",
+			"30 throughput_required 0.6 from 60", "30 throughput_required 0.7 from 60",
+			"30 instance_acquired node-2", "30 preemption_noticed [node-0] for 60",
+			"60 instance_lost [node-0]", "100 run_ended trace",
+		}},
+		// What would have been announced before the start is announced there.
+		{50 * time.Second, []string{
+			"0 run_started", "0 throughput_required 0.5 from 0", "0 throughput_required 0.8 from 40",
+			"0 instance_acquired node-0", "0 acquisition_noticed node-2 for 30",
+			"10 throughput_required 0.6 from 60", "10 throughput_required 0.7 from 60", "10 preemption_noticed [node-0] for 60",
+			"30 instance_acquired node-2", "60 instance_lost [node-0]", "100 run_ended trace",
+		}},
+	} {
+		if got := drain(player(tt.grace, timeline)); !slices.Equal(got, tt.want) {
+			t.Errorf("grace %s:\n%q\nwant\n%q", tt.grace, got, tt.want)
+		}
 	}
 }
 
