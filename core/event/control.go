@@ -22,8 +22,16 @@ type StartOptions struct {
 	TimeScale float64
 	Arrivals  string
 	Quirks    string
-	Name      string
-	Drain     bool
+	Batching  string
+	PoolDepth int
+	// RateWindowS is the window, in seconds, of an estimate of the arrival rate
+	// that replaces the scripted required throughput.
+	RateWindowS float64
+	// MinGPUsWithoutMigrationPlanner gives the ablation levels without the
+	// migration planner the model's minimum of GPUs of the same name.
+	MinGPUsWithoutMigrationPlanner bool
+	Name                           string
+	Drain                          bool
 	// Paths of the artifact's own files, on the trace-replayer's host.
 	AvailabilityFile string
 	ArrivalsFile     string

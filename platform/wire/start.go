@@ -141,6 +141,11 @@ func startOptionsOut(c *check, o event.StartOptions) *pb.StartOptions {
 		AvailabilityFile: o.AvailabilityFile,
 		ArrivalsFile:     o.ArrivalsFile,
 		ProfileFile:      o.ProfileFile,
+		Batching:         o.Batching,
+		PoolDepth:        c.count("pool_depth", o.PoolDepth),
+		RateWindowS:      c.notNegative("rate_window_s", o.RateWindowS),
+
+		MinGpusWithoutMigrationPlanner: o.MinGPUsWithoutMigrationPlanner,
 	}
 }
 
@@ -155,5 +160,10 @@ func startOptionsIn(c *check, m *pb.StartOptions) event.StartOptions {
 		AvailabilityFile: m.AvailabilityFile,
 		ArrivalsFile:     m.ArrivalsFile,
 		ProfileFile:      m.ProfileFile,
+		Batching:         m.Batching,
+		PoolDepth:        c.int("pool_depth", m.PoolDepth),
+		RateWindowS:      c.notNegative("rate_window_s", m.RateWindowS),
+
+		MinGPUsWithoutMigrationPlanner: m.MinGpusWithoutMigrationPlanner,
 	}
 }

@@ -30,11 +30,13 @@ func TestDecodeStart(t *testing.T) {
 		`{"ablation":{"level":4,"trace":"B"}}`: {Experiment: experiment.Ablation, Level: 4, Trace: "B"},
 		`{"custom":{"yaml":"kind: e2e\n"}}`:    {Experiment: experiment.Custom, YAML: "kind: e2e\n"},
 		`{"e2e":null,"ondemand":{"nodes":8},"options":{"seed":18446744073709551615,"time_scale":0.5,"arrivals":"gamma",
-			"quirks":"artifact","name":"mine","drain":true,"availability_file":"a","arrivals_file":"b","profile_file":"c"}}`: {
+			"quirks":"artifact","name":"mine","drain":true,"availability_file":"a","arrivals_file":"b","profile_file":"c",
+			"batching":"idle-only","pool_depth":2,"rate_window_s":30,"min_gpus_without_migration_planner":true}}`: {
 			Experiment: experiment.OnDemand, Nodes: 8,
 			Options: event.StartOptions{
 				Seed: math.MaxUint64, TimeScale: 0.5, Arrivals: "gamma", Quirks: "artifact", Name: "mine", Drain: true,
 				AvailabilityFile: "a", ArrivalsFile: "b", ProfileFile: "c",
+				Batching: "idle-only", PoolDepth: 2, RateWindowS: 30, MinGPUsWithoutMigrationPlanner: true,
 			},
 		},
 		`{"ondemand":{"nodes":8},"options":{"timeScale":240,"profileFile":"c"}}`: {
@@ -69,7 +71,8 @@ func TestDecodeStartRefusesJSON(t *testing.T) {
 		`{"zzz":{}}`:           `start: unknown key "zzz": allowed are e2e, ondemand, workload, ablation, custom, options` + example,
 		`{"e2e":{"modeel":1}}`: `start: unknown key "modeel" in e2e (did you mean "model"?): allowed are approach, model, trace` + example,
 		`{"e2e":{"approach":"a","model":"m","trace":"t"},"options":{"timescale":60}}`: `start: unknown key "timescale" in options (did you mean "time_scale"?): ` +
-			`allowed are seed, time_scale, arrivals, quirks, name, drain, availability_file, arrivals_file, profile_file` + example,
+			`allowed are seed, time_scale, arrivals, quirks, name, drain, availability_file, arrivals_file, profile_file, ` +
+			`batching, pool_depth, rate_window_s, min_gpus_without_migration_planner` + example,
 		`{"e2e":{},"ondemand":{"nodes":3}}`:                       `start: e2e and ondemand are both given: give exactly one of e2e, ondemand, workload, ablation, custom` + example,
 		`{"e2e":{"approach":"a","trace":"t"}}`:                    `start: e2e.model is missing` + example,
 		`{"e2e":{"approach":"a","model":20,"trace":"t"}}`:         `start: e2e.model is the number 20: must be a text in double quotes` + example,
@@ -85,6 +88,8 @@ func TestDecodeStartRefusesJSON(t *testing.T) {
 		`{"custom":{}}`:                                           `start: custom.yaml is missing` + example,
 		`{"ondemand":{"nodes":3},"options":{"seed":-1}}`:          `start: options.seed is the number -1: must be a whole number of at least 0` + example,
 		`{"ondemand":{"nodes":3},"options":{"time_scale":-1}}`:    `start: options.time_scale is -1: must be at least 0` + example,
+		`{"ondemand":{"nodes":3},"options":{"pool_depth":-1}}`:    `start: options.pool_depth is -1: must be at least 0` + example,
+		`{"ondemand":{"nodes":3},"options":{"rate_window_s":-1}}`: `start: options.rate_window_s is -1: must be at least 0` + example,
 		`{"ondemand":{"nodes":3},"options":{"time_scale":"NaN"}}`: `start: options.time_scale is the text "NaN": must be a finite number` + example,
 		`{"ondemand":{"nodes":3},"options":{"time_scale":1e999}}`: `start: options.time_scale is the number 1e999: must be a finite number` + example,
 		`{"ondemand":{"nodes":3},"options":{"drain":"yes"}}`:      `start: options.drain is the text "yes": must be true or false` + example,

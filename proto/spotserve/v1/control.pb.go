@@ -436,8 +436,16 @@ type StartOptions struct {
 	AvailabilityFile string `protobuf:"bytes,7,opt,name=availability_file,json=availabilityFile,proto3" json:"availability_file,omitempty"`
 	ArrivalsFile     string `protobuf:"bytes,8,opt,name=arrivals_file,json=arrivalsFile,proto3" json:"arrivals_file,omitempty"`
 	ProfileFile      string `protobuf:"bytes,9,opt,name=profile_file,json=profileFile,proto3" json:"profile_file,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	Batching         string `protobuf:"bytes,10,opt,name=batching,proto3" json:"batching,omitempty"`
+	PoolDepth        int64  `protobuf:"varint,11,opt,name=pool_depth,json=poolDepth,proto3" json:"pool_depth,omitempty"`
+	// The window, in seconds, of an estimate of the arrival rate that replaces
+	// the scripted required throughput.
+	RateWindowS float64 `protobuf:"fixed64,12,opt,name=rate_window_s,json=rateWindowS,proto3" json:"rate_window_s,omitempty"`
+	// Gives the ablation levels without the migration planner the model's minimum
+	// of GPUs of the same name.
+	MinGpusWithoutMigrationPlanner bool `protobuf:"varint,13,opt,name=min_gpus_without_migration_planner,json=minGpusWithoutMigrationPlanner,proto3" json:"min_gpus_without_migration_planner,omitempty"`
+	unknownFields                  protoimpl.UnknownFields
+	sizeCache                      protoimpl.SizeCache
 }
 
 func (x *StartOptions) Reset() {
@@ -531,6 +539,34 @@ func (x *StartOptions) GetProfileFile() string {
 		return x.ProfileFile
 	}
 	return ""
+}
+
+func (x *StartOptions) GetBatching() string {
+	if x != nil {
+		return x.Batching
+	}
+	return ""
+}
+
+func (x *StartOptions) GetPoolDepth() int64 {
+	if x != nil {
+		return x.PoolDepth
+	}
+	return 0
+}
+
+func (x *StartOptions) GetRateWindowS() float64 {
+	if x != nil {
+		return x.RateWindowS
+	}
+	return 0
+}
+
+func (x *StartOptions) GetMinGpusWithoutMigrationPlanner() bool {
+	if x != nil {
+		return x.MinGpusWithoutMigrationPlanner
+	}
+	return false
 }
 
 // StopExperiment ends a run early; what it measured is kept.
@@ -883,7 +919,7 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\x05trace\x18\x02 \x01(\tR\x05traceB\b\n" +
 	"\x06_level\"!\n" +
 	"\vCustomStart\x12\x12\n" +
-	"\x04yaml\x18\x01 \x01(\tR\x04yaml\"\x94\x02\n" +
+	"\x04yaml\x18\x01 \x01(\tR\x04yaml\"\xbf\x03\n" +
 	"\fStartOptions\x12\x12\n" +
 	"\x04seed\x18\x01 \x01(\x04R\x04seed\x12\x1d\n" +
 	"\n" +
@@ -894,7 +930,13 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\x05drain\x18\x06 \x01(\bR\x05drain\x12+\n" +
 	"\x11availability_file\x18\a \x01(\tR\x10availabilityFile\x12#\n" +
 	"\rarrivals_file\x18\b \x01(\tR\farrivalsFile\x12!\n" +
-	"\fprofile_file\x18\t \x01(\tR\vprofileFile\"(\n" +
+	"\fprofile_file\x18\t \x01(\tR\vprofileFile\x12\x1a\n" +
+	"\bbatching\x18\n" +
+	" \x01(\tR\bbatching\x12\x1d\n" +
+	"\n" +
+	"pool_depth\x18\v \x01(\x03R\tpoolDepth\x12\"\n" +
+	"\rrate_window_s\x18\f \x01(\x01R\vrateWindowS\x12J\n" +
+	"\"min_gpus_without_migration_planner\x18\r \x01(\bR\x1eminGpusWithoutMigrationPlanner\"(\n" +
 	"\x0eStopExperiment\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"I\n" +
 	"\x12ExperimentAccepted\x12\x1b\n" +
