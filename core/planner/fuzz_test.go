@@ -35,6 +35,9 @@ func steps(t *testing.T, data []byte) {
 	in := input{data: data}
 	m := planner.New(1)
 	var last vtime.Time
+	if in.number(4) > 0 {
+		in.ahead = underWay(in.start())
+	}
 	for !in.empty() {
 		finished := m.Finished()
 		ev := in.event()
@@ -56,14 +59,35 @@ func steps(t *testing.T, data []byte) {
 	}
 }
 
-// input reads numbers from the fuzzer's bytes; it gives zeros when they are used
-// up.
-type input struct{ data []byte }
+// underWay brings a run to where its first pipelines serve, or all that spec
+// allows.
+func underWay(start event.RunStarted) []event.Event {
+	var out []event.Event
+	add := func(source string, b event.Body) {
+		out = append(out, event.Event{Run: "run", Source: source, Seq: uint64(len(out)), Body: b})
+	}
+	nodes := fixture.Nodes(0, 1, 2)
+	add(event.SourceReplayer, start)
+	add(event.SourceReplayer, event.InstanceAcquired{Instances: nodes})
+	add(event.SourcePlanner, event.TimerFired{Timer: "plan"})
+	for p := range 4 {
+		for _, n := range nodes {
+			add(n.Node, event.StageStarted{Epoch: event.Epoch{Term: 1, N: 1}, Pipeline: p})
+		}
+	}
+	return out
+}
 
-func (in *input) empty() bool { return len(in.data) == 0 }
+// input reads events from the fuzzer's bytes, and zeros when they are used up.
+type input struct {
+	ahead []event.Event // come first
+	data  []byte
+}
+
+func (in *input) empty() bool { return len(in.data)+len(in.ahead) == 0 }
 
 func (in *input) number(n int) int {
-	if in.empty() {
+	if len(in.data) == 0 {
 		return 0
 	}
 	b := in.data[0]
@@ -73,6 +97,11 @@ func (in *input) number(n int) int {
 
 // event takes about one case in ten from beyond what is sensible.
 func (in *input) event() event.Event {
+	if len(in.ahead) > 0 {
+		ev := in.ahead[0]
+		in.ahead = in.ahead[1:]
+		return ev
+	}
 	source := []string{event.SourceReplayer, event.SourcePlanner, "node-0", "node-1", "node-9", ""}[in.number(6)]
 	at := vtime.Seconds(float64(in.number(256)-5) / 2)
 	if in.number(2) == 0 {
