@@ -102,7 +102,7 @@ func TestStaysArePaidFromJoiningToGoing(t *testing.T) {
 		"announce@10 notice@30 join@10 lose@30 ": {stay(10, 30)},
 	} {
 		m, stays := play(t, script)
-		if got := append(stays, m.Close(99)...); !reflect.DeepEqual(got, want) {
+		if got := slices.Concat(stays, m.Close(99)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", script, got, want)
 		}
 	}

@@ -127,11 +127,12 @@ func (p *Player) Stop(now vtime.Time) {
 	end := p.fleet[len(p.fleet)-1].Time
 	at := min(max(now, p.PeekTime()), end)
 	p.arrivals = nil
-	var rest []event.Event
+	begun := p.fleet[:0]
 	if p.seq == 0 {
-		rest = append(rest, p.fleet[0]) // a run that ends has begun
+		begun = p.fleet[:1] // a run that ends has begun
 	}
-	p.fleet = append(rest, event.Event{Time: at, Body: event.RunEnded{Reason: event.Stopped}})
+	p.fleet = begun
+	p.add(at, event.RunEnded{Reason: event.Stopped})
 }
 
 func (p *Player) arrive() event.Event {

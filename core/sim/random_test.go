@@ -226,7 +226,6 @@ type books struct {
 	arrived  int
 	ended    map[event.RequestID]int
 	served   int
-	last     vtime.Time
 	finished int // number of the RunFinished event
 	totals   event.RunFinished
 	err      error

@@ -186,20 +186,20 @@ func describe(b event.Body) string {
 }
 
 func described(pipelines []event.PipelineStart, keep []int) string {
-	var s string
+	var s strings.Builder
 	for _, p := range pipelines {
-		s += fmt.Sprintf(", start pipeline %d", p.Pipeline)
+		fmt.Fprintf(&s, ", start pipeline %d", p.Pipeline)
 		if len(p.Resume) > 0 {
-			s += " with " + assigned(p.Resume)
+			s.WriteString(" with " + assigned(p.Resume))
 		}
 	}
 	if len(keep) > 0 {
-		s += fmt.Sprintf(", keep pipelines %v", keep)
+		fmt.Fprintf(&s, ", keep pipelines %v", keep)
 	}
-	if s == "" {
+	if s.Len() == 0 {
 		return ", keep nothing"
 	}
-	return s
+	return s.String()
 }
 
 // assigned prints requests with their committed tokens, as 3 or 3+17.
