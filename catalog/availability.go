@@ -39,6 +39,25 @@ func (a Availability) Nodes() []string {
 	return slices.Compact(all)
 }
 
+// largest is the most nodes that are ever up at once. What leaves and joins at
+// one instant has done both.
+func (a Availability) largest() int {
+	most, up := 0, 0
+	for i, c := range a.Changes {
+		switch c.Kind {
+		case experiment.Add:
+			up += len(c.Nodes)
+		case experiment.Remove:
+			up -= len(c.Nodes)
+		case experiment.Throughput:
+		}
+		if i+1 == len(a.Changes) || a.Changes[i+1].At > c.At {
+			most = max(most, up)
+		}
+	}
+	return most
+}
+
 // maxTrace bounds the length of a trace: far from overflow, and so that a typo
 // in a time does not ask for millions of requests.
 const maxTrace = vtime.Time(31 * 24 * time.Hour)

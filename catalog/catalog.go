@@ -26,6 +26,7 @@ type library struct {
 	instances   map[string]instanceFile
 	engines     map[string]engineFile
 	traces      map[string]traceFile
+	rates       map[string]ratesFile
 	experiments map[string]experimentFile
 }
 
@@ -48,12 +49,16 @@ func load(fsys fs.FS) (*library, error) {
 		loadFolder(fsys, "data/instances", &lib.instances),
 		loadFolder(fsys, "data/engines", &lib.engines),
 		loadFolder(fsys, "data/traces", &lib.traces),
+		loadFolder(fsys, "data/rates", &lib.rates),
 		loadFolder(fsys, "data/experiments", &lib.experiments),
 	)
 	if err != nil {
 		return nil, err
 	}
-	return lib, lib.checkReferences()
+	if err := lib.checkReferences(); err != nil {
+		return nil, err
+	}
+	return lib, nil
 }
 
 func loadFolder[T interface{ check(file string) error }](fsys fs.FS, folder string, into *map[string]T) error {
@@ -103,8 +108,14 @@ func (lib *library) checkReferences() error {
 		for _, trace := range e.Traces {
 			known(&c, "trace", trace, lib.traces)
 		}
+		for _, w := range e.Models {
+			if w.ArrivalRates != "" {
+				known(&c, "arrival_rates", w.ArrivalRates, lib.rates)
+			}
+		}
 		for _, model := range e.models() {
 			known(&c, "model", model, lib.models)
+			c.require(len(e.Levels) == 0 || lib.models[model].MinGPUsWithoutMigrationPlanner > 0, "model %q has no min_gpus_without_migration_planner", model)
 			profile := lib.profile(model, lib.instances[e.Instance].GPU)
 			known(&c, "profile", profile, lib.profiles)
 			if p, ok := lib.profiles[profile]; ok {
@@ -129,12 +140,22 @@ func Profiles() []string { return sorted(builtin().profiles) }
 func Instances() []string { return sorted(builtin().instances) }
 
 // Traces returns the names of the availability traces that e2e replays.
-func Traces() []string {
-	return slices.Clone(builtin().experiments[string(experiment.EndToEnd)].Traces)
+func Traces() []string { return TracesOf(experiment.EndToEnd) }
+
+// TracesOf returns what the starts of a kind of experiment call its traces;
+// none for a kind that this build does not run.
+func TracesOf(kind experiment.Kind) []string {
+	return slices.Clone(builtin().experiments[string(kind)].traceNames())
 }
 
 // Fleets returns the sizes of the fixed on-demand fleets, in nodes, ascending.
 func Fleets() []int { return slices.Sorted(maps.Keys(builtin().fleets())) }
+
+// Levels returns what each ablation level, from 0, takes away beside what the
+// level before it took.
+func Levels() []string {
+	return slices.Clone(builtin().experiments[string(experiment.Ablation)].Levels)
+}
 
 // Approaches returns the approaches that this build runs.
 func Approaches() []string {
@@ -147,6 +168,11 @@ func Experiments() []string { return sorted(builtin().experiments) }
 // ArrivalKinds returns the kinds of arrivals: those that are generated, and
 // "file".
 func ArrivalKinds() []string { return append(asStrings(arrival.Kinds()), arrivalsFromFile) }
+
+// Batchings returns the batching policies.
+func Batchings() []string {
+	return asStrings([]experiment.Batching{experiment.Pooled, experiment.IdleOnly})
+}
 
 // QuirkSettings returns the settings of quirks, the default first.
 func QuirkSettings() []string {

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/experiment"
 )
 
 func TestNames(t *testing.T) {
@@ -21,8 +22,12 @@ func TestNames(t *testing.T) {
 		{"profiles", Profiles(), []string{"T4-6.7B", "T4-20B", "T4-30B", "V100-6.7B", "V100-20B", "V100-345M"}},
 		{"instances", Instances(), []string{"g4dn.12xlarge"}},
 		{"traces", Traces(), []string{"As", "Bs", "As+o", "Bs+o"}},
-		{"approaches", Approaches(), []string{"spotserve"}},
-		{"experiments", Experiments(), []string{"e2e", "ondemand"}},
+		{"traces of workload", TracesOf(experiment.Workload), []string{"A", "B"}},
+		{"traces of ablation", TracesOf(experiment.Ablation), []string{"A", "B"}},
+		{"traces of nothing", TracesOf("nothing"), nil},
+		{"approaches", Approaches(), []string{"spotserve", "rerouting", "reparallelization"}},
+		{"experiments", Experiments(), []string{"ablation", "e2e", "ondemand", "workload"}},
+		{"batchings", Batchings(), []string{"pooled", "idle-only"}},
 		{"arrival kinds", ArrivalKinds(), []string{"artifact", "gamma", "poisson", "even", "file"}},
 		{"quirks", QuirkSettings(), []string{"none", "artifact"}},
 	}
@@ -36,10 +41,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestLevels(t *testing.T) {
+	levels := Levels()
+	if len(levels) != 5 || !strings.Contains(levels[withoutMigrationPlanner], "migration planner") {
+		t.Errorf("got %q, want 5 levels, %d the first without the migration planner", levels, withoutMigrationPlanner)
+	}
+}
+
 func TestListedNamesBelongToTheCaller(t *testing.T) {
-	Traces()[0] = "changed"
+	Traces()[0], Levels()[0] = "changed", "changed"
 	if got := Traces()[0]; got != "As" {
 		t.Errorf("a caller renamed trace As to %q for everyone", got)
+	}
+	if Levels()[0] == "changed" {
+		t.Error("a caller renamed level 0 for everyone")
 	}
 }
 
@@ -138,7 +153,17 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"batch limit above the profile", "data/experiments/e2e.yaml", "batch_limit: 4", "batch_limit: 16", "batch_limit 16 is above the largest batch"},
 		{"unknown batching", "data/experiments/e2e.yaml", "batching: pooled", "batching: continuous", `batching is "continuous"`},
 		{"unknown arrivals", "data/experiments/e2e.yaml", "arrivals: artifact", "arrivals: file", `arrivals is "file"`},
-		{"no approach", "data/experiments/e2e.yaml", "[spotserve]", "[]", "approaches is empty"},
+		{"no approach", "data/experiments/e2e.yaml", "[spotserve, rerouting, reparallelization]", "[]", "approaches is empty"},
+		{"endless migration buffer", "data/experiments/e2e.yaml", "migration_buffer_gib: 1", "migration_buffer_gib: .inf", "migration_buffer_gib is +Inf"},
+		{"no migration buffer", "data/experiments/e2e.yaml", "migration_buffer_gib: 1", "", "migration_buffer_gib is 0"},
+		{"negative headroom", "data/experiments/e2e.yaml", "required_throughput_rps: 0.4", "required_throughput_rps: 0.4, headroom: -1", "20B: headroom is -1"},
+		{"rates without headroom", "data/experiments/workload.yaml", ", headroom: 1.143", "", "20B: headroom is missing"},
+		{"a rate and rates", "data/experiments/workload.yaml", "arrival_rates: maf", "arrival_rates: maf, arrival_rate_rps: 1", "20B: arrival_rate_rps and arrival_rates are both given"},
+		{"unknown rates", "data/experiments/workload.yaml", "arrival_rates: maf", "arrival_rates: mfa", `arrival_rates "mfa" is not in the catalogue`},
+		{"a minute without requests", "data/rates/maf.yaml", "0.65639715", "0", "rates_rps[4] is 0"},
+		{"trace without a name", "data/experiments/ablation.yaml", "trace_names: [A, B]", "trace_names: [A]", "trace_names has 1 names for 2 traces"},
+		{"fewer GPUs without the planner", "data/models/20B.yaml", "planner: 16", "planner: 8", "min_gpus_without_migration_planner is 8, allowed is min_gpus (12)"},
+		{"ablation of a model without a published minimum", "data/experiments/ablation.yaml", "model: 20B", "model: 30B", `model "30B" has no min_gpus_without_migration_planner`},
 		{"no rate", "data/experiments/e2e.yaml", "arrival_rate_rps: 0.35, ", "", "20B: arrival_rate_rps is 0"},
 	}
 	for _, tt := range tests {
@@ -147,8 +172,7 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got error %v, want one with %q", err, tt.want)
 			}
-			var file *FileError
-			if !errors.As(err, &file) || file.File != tt.file {
+			if file, ok := errors.AsType[*FileError](err); !ok || file.File != tt.file {
 				t.Errorf("error %v does not name %s", err, tt.file)
 			}
 		})

@@ -49,3 +49,6 @@ func (c *checker) err() error { return errors.Join(c.errs...) }
 
 // gigabytes returns decimal gigabytes in bytes.
 func gigabytes(gb float64) int64 { return int64(math.Round(gb * 1e9)) }
+
+// gibibytes returns binary gigabytes in bytes.
+func gibibytes(gib float64) int64 { return int64(math.Round(gib * (1 << 30))) }

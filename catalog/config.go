@@ -3,11 +3,12 @@ package catalog
 import (
 	"bytes"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/spotserve/spotserve/core/arrival"
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
-	"go.yaml.in/yaml/v3"
 )
 
 // configFile is a resolved experiment as Config prints it.
@@ -16,16 +17,21 @@ type configFile struct {
 	Source             string              `yaml:"source"`
 	Name               string              `yaml:"name,omitempty"`
 	Approach           experiment.Approach `yaml:"approach"`
+	Level              int                 `yaml:"level,omitempty"`
 	Seed               uint64              `yaml:"seed"`
 	TimeScale          float64             `yaml:"time_scale"`
 	Quirks             string              `yaml:"quirks"`
 	Drain              bool                `yaml:"drain"`
 	GraceS             float64             `yaml:"grace_s"`
 	RequiredThroughput float64             `yaml:"required_throughput_rps"`
+	RateWindowS        float64             `yaml:"rate_window_s"`
+	Headroom           float64             `yaml:"headroom"`
 	BatchLimit         int                 `yaml:"batch_limit"`
 	Batching           experiment.Batching `yaml:"batching"`
 	PoolDepth          int                 `yaml:"pool_depth"`
 	CommitInterval     int                 `yaml:"commit_interval_tokens"`
+	MigrationBufferGiB float64             `yaml:"migration_buffer_gib"`
+	LargestFleetGPUs   int                 `yaml:"largest_fleet_gpus"`
 	Arrivals           configArrivals      `yaml:"arrivals"`
 	Trace              configTrace         `yaml:"trace"`
 	Model              modelFile           `yaml:"model"`
@@ -35,13 +41,14 @@ type configFile struct {
 }
 
 type configArrivals struct {
-	Kind         string  `yaml:"kind"`
-	Source       string  `yaml:"source"`
-	RateRPS      float64 `yaml:"rate_rps,omitempty"`
-	CV           float64 `yaml:"cv,omitempty"`
-	Requests     int     `yaml:"requests"`
-	PromptTokens int     `yaml:"prompt_tokens,omitempty"`
-	OutputTokens int     `yaml:"output_tokens"`
+	Kind         string    `yaml:"kind"`
+	Source       string    `yaml:"source"`
+	RateRPS      float64   `yaml:"rate_rps,omitempty"`       // mean
+	RatesRPS     []float64 `yaml:"rates_rps,flow,omitempty"` // one a minute
+	CV           float64   `yaml:"cv,omitempty"`
+	Requests     int       `yaml:"requests"`
+	PromptTokens int       `yaml:"prompt_tokens,omitempty"`
+	OutputTokens int       `yaml:"output_tokens"`
 }
 
 type configTrace struct {
@@ -84,16 +91,21 @@ func (r *resolved) config() configFile {
 		Source:             r.settings.Source,
 		Name:               r.options.Name,
 		Approach:           r.approach,
+		Level:              r.level,
 		Seed:               r.options.Seed,
 		TimeScale:          r.options.TimeScale,
 		Quirks:             r.options.Quirks,
 		Drain:              r.options.Drain,
 		GraceS:             r.settings.GraceS,
 		RequiredThroughput: r.workload.RequiredThroughputRPS,
+		RateWindowS:        r.options.RateWindowS,
+		Headroom:           r.workload.headroom(),
 		BatchLimit:         r.settings.BatchLimit,
-		Batching:           r.settings.Batching,
-		PoolDepth:          r.settings.PoolDepth,
+		Batching:           experiment.Batching(r.options.Batching),
+		PoolDepth:          r.options.PoolDepth,
 		CommitInterval:     r.settings.CommitIntervalTokens,
+		MigrationBufferGiB: r.settings.MigrationBufferGiB,
+		LargestFleetGPUs:   r.trace.fleet.largest() * r.instance.GPUs,
 		Arrivals:           r.configArrivals(),
 		Trace:              r.trace.config(),
 		Model:              r.model,
@@ -111,7 +123,7 @@ func (r *resolved) configArrivals() configArrivals {
 		OutputTokens: r.settings.OutputTokens,
 	}
 	if a.Kind != arrivalsFromFile {
-		a.RateRPS, a.PromptTokens = r.workload.ArrivalRateRPS, r.settings.PromptTokens
+		a.RateRPS, a.RatesRPS, a.PromptTokens = r.arrivals.rate, r.arrivals.rates, r.settings.PromptTokens
 	}
 	if kind := arrival.Kind(a.Kind); kind == arrival.Artifact || kind == arrival.Gamma {
 		a.CV = r.settings.ArrivalCV

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -45,6 +46,20 @@ func (e *RefusedError) Error() string {
 // refuseUnknown says that got is none of the allowed values.
 func refuseUnknown(what, got string, allowed []string) *RefusedError {
 	return &RefusedError{What: what, Got: got, Allowed: allowed, Nearest: nearest(got, allowed)}
+}
+
+// refuseNumber says that got is none of the allowed numbers.
+func refuseNumber(what string, got int, allowed []int) *RefusedError {
+	refused := &RefusedError{What: what, Got: strconv.Itoa(got)}
+	least := math.Inf(1)
+	for _, n := range allowed {
+		refused.Allowed = append(refused.Allowed, strconv.Itoa(n))
+		// The difference of two ints may overflow one.
+		if d := math.Abs(float64(n) - float64(got)); d < least {
+			least, refused.Nearest = d, strconv.Itoa(n)
+		}
+	}
+	return refused
 }
 
 // nearest returns the value of allowed with the smallest edit distance to got,

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -38,6 +39,8 @@ func FuzzYAML(f *testing.F) {
 		checkFileError(t, err)
 		_, err = parse[experimentFile]("f.yaml", data)
 		checkFileError(t, err)
+		_, err = parse[ratesFile]("f.yaml", data)
+		checkFileError(t, err)
 		profile, err := parse[profileFile]("f.yaml", data)
 		if checkFileError(t, err); err == nil {
 			checkProfile(t, profile.profile())
@@ -50,11 +53,40 @@ func FuzzYAML(f *testing.F) {
 	})
 }
 
+// FuzzResolve: a start resolves to something that can run, or is refused.
+func FuzzResolve(f *testing.F) {
+	f.Add("e2e", "spotserve", "20B", "As", 0, 0, "", "", 0, 0.0, false)
+	f.Add("ondemand", "", "", "", 4, 0, "poisson", "pooled", 2, 30.0, false)
+	f.Add("workload", "rerouting", "", "A", 0, 0, "", "idle-only", 1, 30.0, false)
+	f.Add("ablation", "", "", "B", 0, 4, "even", "", 0, 0.0, true)
+	f.Add("custom", "", "", "", math.MinInt, math.MaxInt, "file", "x", -1, math.NaN(), true)
+	f.Fuzz(func(t *testing.T, kind, approach, model, trace string, nodes, level int, arrivals, batching string, depth int, window float64, more bool) {
+		start := event.StartExperiment{
+			Experiment: experiment.Kind(kind), Approach: approach, Model: model, Trace: trace, Nodes: nodes, Level: level,
+			Options: event.StartOptions{
+				Arrivals: arrivals, Batching: batching, PoolDepth: depth, RateWindowS: window, MinGPUsWithoutMigrationPlanner: more,
+			},
+		}
+		spec, timeline, err := Resolve(start)
+		if _, ok := errors.AsType[*RefusedError](err); err != nil && !ok {
+			t.Fatalf("error %v is no refusal", err)
+		} else if err != nil {
+			return
+		}
+		if spec.Kind != start.Experiment || spec.Level != level || spec.PoolDepth < 1 || spec.RateWindow < 0 || spec.MigrationBuffer <= 0 ||
+			!(spec.Headroom > 0) || !(spec.ArrivalRate > 0) || spec.LargestFleet < len(timeline.Changes[0].Instances)*4 {
+			t.Errorf("%+v resolves to %+v", start, spec)
+		}
+		if text, err := Config(start); err != nil || len(text) == 0 {
+			t.Errorf("%+v resolves, but prints %q, %v", start, text, err)
+		}
+	})
+}
+
 // checkFileError requires of an error that it names the file.
 func checkFileError(t *testing.T, err error) {
 	t.Helper()
-	var file *FileError
-	if err != nil && !errors.As(err, &file) {
+	if _, ok := errors.AsType[*FileError](err); err != nil && !ok {
 		t.Errorf("error %v names no file", err)
 	}
 }
@@ -104,11 +136,12 @@ func checkAvailability(t *testing.T, a Availability) {
 		last = c.At
 		for _, node := range c.Nodes {
 			i := slices.Index(up, node)
-			if (c.Kind == experiment.Add) != (i < 0) || strings.ContainsAny(node, ". *>") || node == "" {
+			switch {
+			case (c.Kind == experiment.Add) != (i < 0) || strings.ContainsAny(node, ". *>") || node == "":
 				t.Errorf("%s of %q while %q are up", c.Kind, node, up)
-			} else if i < 0 {
+			case i < 0:
 				up = append(up, node)
-			} else {
+			default:
 				up = slices.Delete(up, i, i+1)
 			}
 		}

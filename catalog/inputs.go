@@ -64,8 +64,12 @@ func (r *resolved) loadTrace(lib *library, trace traceFile) (err error) {
 
 // loadArrivals takes the requests from the file that the options name, or
 // generates them. Only requests before the end of the trace are kept.
-func (r *resolved) loadArrivals() error {
+func (r *resolved) loadArrivals(lib *library) error {
 	end := r.trace.fleet.End
+	process := arrival.Process{Kind: arrival.Kind(r.options.Arrivals), Rate: r.workload.ArrivalRateRPS, CV: r.settings.ArrivalCV}
+	rates := lib.rates[r.workload.ArrivalRates]
+	process.Rates = rates.RatesRPS
+	r.arrivals.rate, r.arrivals.rates = process.Mean(end), rates.RatesRPS
 	if path := r.options.ArrivalsFile; path != "" {
 		all, err := readFile(path, ReadArrivals)
 		if err != nil {
@@ -83,7 +87,6 @@ func (r *resolved) loadArrivals() error {
 		r.arrivals.source = path
 		return nil
 	}
-	process := arrival.Process{Kind: arrival.Kind(r.options.Arrivals), Rate: r.workload.ArrivalRateRPS, CV: r.settings.ArrivalCV}
 	times, err := process.Times(r.options.Seed, end)
 	if err != nil {
 		return err
@@ -92,6 +95,9 @@ func (r *resolved) loadArrivals() error {
 		r.arrivals.list = append(r.arrivals.list, experiment.Arrival{At: at, PromptTokens: r.settings.PromptTokens, OutputTokens: r.settings.OutputTokens})
 	}
 	r.arrivals.source = "generated"
+	if rates.Name != "" {
+		r.arrivals.source += " at the rates of " + rates.Source
+	}
 	return nil
 }
 

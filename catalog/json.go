@@ -23,8 +23,7 @@ func decodeJSON[T any](raw []byte) (T, error) {
 		return out, errors.New("it is null")
 	}
 	err := json.Unmarshal(raw, &out)
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return out, fmt.Errorf("it is a %s", wrong.Value)
 	}
 	return out, err

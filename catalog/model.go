@@ -13,6 +13,9 @@ type modelFile struct {
 	WeightsGB       float64 `yaml:"weights_gb"`
 	BytesPerElement int     `yaml:"bytes_per_element"`
 	MinGPUs         int     `yaml:"min_gpus"`
+	// MinGPUsWithoutMigrationPlanner is the minimum of an ablation that cannot
+	// order a migration by the memory it takes; 0: not published.
+	MinGPUsWithoutMigrationPlanner int `yaml:"min_gpus_without_migration_planner,omitempty"`
 }
 
 // Limits of what a model can be; they keep byte counts and durations far from
@@ -35,6 +38,9 @@ func (m modelFile) check(file string) error {
 	c.positive("weights_gb", m.WeightsGB, maxWeightsGB)
 	c.count("bytes_per_element", m.BytesPerElement, 8)
 	c.require(m.MinGPUs >= 0 && m.MinGPUs <= maxGPUs, "min_gpus is %d, allowed is 0 (by memory) to %d", m.MinGPUs, maxGPUs)
+	if n := m.MinGPUsWithoutMigrationPlanner; n != 0 {
+		c.require(n >= m.MinGPUs && n <= maxGPUs, "min_gpus_without_migration_planner is %d, allowed is min_gpus (%d) to %d", n, m.MinGPUs, maxGPUs)
+	}
 	return c.err()
 }
 

@@ -151,8 +151,7 @@ func (r profileReader) tensor(field jsonField) (profileTensor, error) {
 func (r profileReader) fields(raw []byte, offset int, keys []profileKey) (rest []jsonField, err error) {
 	fields, err := jsonObject(raw)
 	if err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			offset += int(syntax.Offset)
 		}
 		return nil, r.fail(jsonField{offset: offset}, err)

@@ -109,8 +109,7 @@ func TestReadAvailabilityRefuses(t *testing.T) {
 
 func wantFileError(t *testing.T, err error, want string) {
 	t.Helper()
-	var file *FileError
-	if !errors.As(err, &file) {
+	if _, ok := errors.AsType[*FileError](err); !ok {
 		t.Fatalf("got error %v, want a FileError", err)
 	}
 	if !strings.HasPrefix(err.Error(), want) {

@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -96,8 +99,8 @@ func TestReferenceFilesGiveTheCataloguesExperiment(t *testing.T) {
 	folder := reference(t)
 	own := e2e("20B", "As+o", event.StartOptions{})
 	files := e2e("20B", "As+o", event.StartOptions{
-		AvailabilityFile: filepath.Join(folder, "availability/trace_0304_ondemand.txt"),
-		ProfileFile:      filepath.Join(folder, "profiles/T4-4x/megatron_h6144_profile.json"),
+		AvailabilityFile: filepath.Join(folder, "availability", "trace_0304_ondemand.txt"),
+		ProfileFile:      filepath.Join(folder, "profiles", "T4-4x", "megatron_h6144_profile.json"),
 	})
 	ownSpec, ownTimeline := mustResolve(t, own)
 	spec, timeline := mustResolve(t, files)
@@ -135,6 +138,52 @@ func TestReferenceArrivalsAreRead(t *testing.T) {
 		want := experiment.Arrival{At: all[0].At, PromptTokens: 512, OutputTokens: 128}
 		if len(timeline.Arrivals) != n || timeline.Arrivals[0] != want {
 			t.Errorf("%s: %d requests begin with %+v, want %d and %+v", tt.file, len(timeline.Arrivals), timeline.Arrivals[0], n, want)
+		}
+	}
+}
+
+func TestRatesEqualTheReference(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(reference(t), "arrivals", "arrival-rates.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []float64
+	for column := range strings.SplitSeq(strings.TrimSpace(string(data)), ",") {
+		rate, err := strconv.ParseFloat(column, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, rate)
+	}
+	if got := builtin().rates["maf"].RatesRPS; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestReferenceArrivalsHaveTheRatesOfTheCatalogue: the arrivals of the published
+// workload were drawn from the same rates by the same rule.
+func TestReferenceArrivalsHaveTheRatesOfTheCatalogue(t *testing.T) {
+	start := workload("spotserve", "A")
+	start.Options.ArrivalsFile = filepath.Join(reference(t), "arrivals", "query_realAr_cv6.txt")
+	_, timeline := mustResolve(t, start)
+	checkMinutes(t, timeline.Arrivals, builtin().rates["maf"].RatesRPS)
+	start.Options.ArrivalsFile = ""
+	_, drawn := mustResolve(t, start)
+	if got, want := len(drawn.Arrivals), len(timeline.Arrivals); got < want-10 || got > want+10 {
+		t.Errorf("%d requests are drawn, the artifact has %d", got, want)
+	}
+}
+
+func TestReferenceFilesGiveTheCataloguesWorkload(t *testing.T) {
+	folder := filepath.Join(reference(t), "availability")
+	for trace, file := range map[string]string{"A": "trace_0304_workload.txt", "B": "trace_0506_workload.txt"} {
+		start := workload("rerouting", trace)
+		want, wantTimeline := mustResolve(t, start)
+		start.Options.AvailabilityFile = filepath.Join(folder, file)
+		spec, timeline := mustResolve(t, start)
+		spec.Trace = want.Trace
+		if !reflect.DeepEqual(spec, want) || !reflect.DeepEqual(timeline, wantTimeline) {
+			t.Errorf("%s: the artifact's file and the catalogue give different experiments", trace)
 		}
 	}
 }

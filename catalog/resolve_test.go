@@ -15,7 +15,6 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/vtime"
-	"go.yaml.in/yaml/v3"
 )
 
 func e2e(model, trace string, options event.StartOptions) event.StartExperiment {
@@ -24,6 +23,14 @@ func e2e(model, trace string, options event.StartOptions) event.StartExperiment 
 
 func onDemand(nodes int) event.StartExperiment {
 	return event.StartExperiment{Experiment: experiment.OnDemand, Nodes: nodes}
+}
+
+func workload(approach, trace string) event.StartExperiment {
+	return event.StartExperiment{Experiment: experiment.Workload, Approach: approach, Trace: trace}
+}
+
+func ablation(level int, trace string, options event.StartOptions) event.StartExperiment {
+	return event.StartExperiment{Experiment: experiment.Ablation, Level: level, Trace: trace, Options: options}
 }
 
 func mustResolve(t *testing.T, start event.StartExperiment) (experiment.Spec, experiment.Timeline) {
@@ -47,6 +54,7 @@ func TestResolveEndToEnd(t *testing.T) {
 	}
 	// Checked above and in tests of their own.
 	spec.Profile, spec.Model, spec.Nodes = cost.Profile{}, cost.Model{}, nil
+	required, rate := 0.4, 0.35 // divided as floats, not as constants
 	want := experiment.Spec{
 		Kind: experiment.EndToEnd, Name: "mine", Approach: experiment.SpotServe, Trace: "As",
 		Arrivals: "artifact", Quirks: experiment.QuirksNone, Seed: 1, TimeScale: 60, Drain: true,
@@ -62,9 +70,10 @@ func TestResolveEndToEnd(t *testing.T) {
 		},
 		Delays:      cost.Delays{Send: 10 * time.Millisecond, Poll: 10 * time.Millisecond, Response: 20 * time.Millisecond},
 		Grace:       30 * time.Second,
-		ArrivalRate: 0.35, RequiredThroughput: 0.4,
+		ArrivalRate: rate, RequiredThroughput: required,
 		BatchLimit: 4, Batching: experiment.Pooled, PoolDepth: 1,
 		PromptTokens: 512, OutputTokens: 128, CommitInterval: 32,
+		LargestFleet: 40, MigrationBuffer: 1 << 30, Headroom: required / rate,
 		End: vtime.Seconds(1320),
 	}
 	if !reflect.DeepEqual(spec, want) {
@@ -104,7 +113,7 @@ func instances(market cost.Market, numbers ...int) []experiment.Instance {
 	return out
 }
 
-var nodeNames = []string{"node-0", "node-1", "node-2", "node-3", "node-4", "node-5", "node-6", "node-7", "node-8", "node-9", "node-10", "node-11", "node-12"}
+var nodeNames = []string{"node-0", "node-1", "node-2", "node-3", "node-4", "node-5", "node-6", "node-7", "node-8", "node-9", "node-10", "node-11", "node-12", "node-13", "node-14"}
 
 func TestResolveModels(t *testing.T) {
 	tests := []struct {
@@ -144,10 +153,15 @@ func TestResolveOnDemandFleets(t *testing.T) {
 }
 
 func TestResolveOptions(t *testing.T) {
-	base := event.StartOptions{Seed: 7, TimeScale: 240, Quirks: "artifact", Arrivals: "poisson"}
+	base := event.StartOptions{
+		Seed: 7, TimeScale: 240, Quirks: "artifact", Arrivals: "poisson", Batching: "idle-only", PoolDepth: 2, RateWindowS: 30,
+	}
 	spec, first := mustResolve(t, e2e("20B", "As", base))
 	if spec.Seed != 7 || spec.TimeScale != 240 || spec.Quirks != experiment.QuirksArtifact || spec.Arrivals != "poisson" {
 		t.Errorf("got seed %d, time scale %v, quirks %s, arrivals %s", spec.Seed, spec.TimeScale, spec.Quirks, spec.Arrivals)
+	}
+	if spec.Batching != experiment.IdleOnly || spec.PoolDepth != 2 || spec.RateWindow != 30*time.Second {
+		t.Errorf("got batching %s, pool depth %d, rate window %s", spec.Batching, spec.PoolDepth, spec.RateWindow)
 	}
 	if _, again := mustResolve(t, e2e("20B", "As", base)); !reflect.DeepEqual(first, again) {
 		t.Error("the same start gave two timelines")
@@ -175,21 +189,37 @@ func TestResolveRefuses(t *testing.T) {
 		{"trace of another experiment", with(func(s *event.StartExperiment) { s.Trace = "A" }), `unknown trace "A": allowed are As, Bs, As+o, Bs+o; did you mean As?`},
 		{"no trace", with(func(s *event.StartExperiment) { s.Trace = "" }), `unknown trace "": allowed are As, Bs, As+o, Bs+o`},
 		{"model", with(func(s *event.StartExperiment) { s.Model = "7B" }), `unknown model "7B": allowed are 6.7B, 20B, 30B; did you mean 6.7B?`},
-		{"approach", with(func(s *event.StartExperiment) { s.Approach = "SpotServe" }), `unknown approach "SpotServe": allowed is spotserve; did you mean spotserve?`},
-		{"no approach", with(func(s *event.StartExperiment) { s.Approach = "" }), `unknown approach "": allowed is spotserve`},
-		{"kind", with(func(s *event.StartExperiment) { s.Experiment = "E2E" }), `unknown experiment "E2E": allowed are e2e, ondemand; did you mean e2e?`},
-		{"no kind", with(func(s *event.StartExperiment) { s.Experiment = "" }), `unknown experiment "": allowed are e2e, ondemand`},
-		{"workload", with(func(s *event.StartExperiment) { s.Experiment = "workload" }), `experiment "workload" is not run by this build yet: allowed are e2e, ondemand`},
-		{"ablation", with(func(s *event.StartExperiment) { s.Experiment = "ablation" }), `experiment "ablation" is not run by this build yet: allowed are e2e, ondemand`},
-		{"custom", with(func(s *event.StartExperiment) { s.Experiment = "custom" }), `experiment "custom" is not run by this build yet: allowed are e2e, ondemand`},
+		{"approach", with(func(s *event.StartExperiment) { s.Approach = "SpotServe" }), `unknown approach "SpotServe": allowed are spotserve, rerouting, reparallelization; did you mean spotserve?`},
+		{"no approach", with(func(s *event.StartExperiment) { s.Approach = "" }), `unknown approach "": allowed are spotserve, rerouting, reparallelization`},
+		{"kind", with(func(s *event.StartExperiment) { s.Experiment = "E2E" }), `unknown experiment "E2E": allowed are ablation, e2e, ondemand, workload; did you mean e2e?`},
+		{"no kind", with(func(s *event.StartExperiment) { s.Experiment = "" }), `unknown experiment "": allowed are ablation, e2e, ondemand, workload`},
+		{"custom", with(func(s *event.StartExperiment) { s.Experiment = "custom" }), `experiment "custom" is not run by this build yet: allowed are ablation, e2e, ondemand, workload`},
 		{"nodes of a trace", with(func(s *event.StartExperiment) { s.Nodes = 4 }), `nodes "4" is no setting of experiment e2e`},
 		{"level", with(func(s *event.StartExperiment) { s.Level = 2 }), `level "2" is no setting of experiment e2e`},
+		{"GPUs of an ablation", with(func(s *event.StartExperiment) { s.Options.MinGPUsWithoutMigrationPlanner = true }), `min GPUs without migration planner "true" is no setting of experiment e2e`},
 		{"yaml", with(func(s *event.StartExperiment) { s.YAML = "x" }), `yaml "..." is no setting of experiment e2e`},
 		{"fleet", onDemand(5), `unknown fleet size "5": allowed are 3, 4, 6, 8; did you mean 4?`},
 		{"large fleet", onDemand(100), `unknown fleet size "100": allowed are 3, 4, 6, 8; did you mean 8?`},
 		{"negative fleet", onDemand(math.MinInt), `unknown fleet size "-9223372036854775808": allowed are 3, 4, 6, 8; did you mean 3?`},
 		{"model of a fleet", event.StartExperiment{Experiment: experiment.OnDemand, Nodes: 4, Model: "30B"}, `unknown model "30B": allowed is 20B; did you mean 20B?`},
 		{"trace of a fleet", event.StartExperiment{Experiment: experiment.OnDemand, Nodes: 4, Trace: "As"}, `trace "As" is no setting of experiment ondemand`},
+		{"approach of a fleet", event.StartExperiment{Experiment: experiment.OnDemand, Nodes: 4, Approach: "rerouting"}, `unknown approach "rerouting": allowed is spotserve`},
+		{"approach of a workload", workload("Rerouting", "A"), `unknown approach "Rerouting": allowed are spotserve, rerouting, reparallelization; did you mean rerouting?`},
+		{"no approach of a workload", workload("", "A"), `unknown approach "": allowed are spotserve, rerouting, reparallelization`},
+		{"trace of a workload", workload("rerouting", "As"), `unknown trace "As": allowed are A, B; did you mean A?`},
+		{"model of a workload", event.StartExperiment{Experiment: experiment.Workload, Approach: "rerouting", Trace: "A", Model: "30B"}, `unknown model "30B": allowed is 20B; did you mean 20B?`},
+		{"nodes of a workload", event.StartExperiment{Experiment: experiment.Workload, Approach: "rerouting", Trace: "A", Nodes: 3}, `nodes "3" is no setting of experiment workload`},
+		{"level of a workload", event.StartExperiment{Experiment: experiment.Workload, Approach: "rerouting", Trace: "A", Level: 1}, `level "1" is no setting of experiment workload`},
+		{"level above the last", ablation(5, "A", event.StartOptions{}), `unknown ablation level "5": allowed are 0, 1, 2, 3, 4; did you mean 4?`},
+		{"negative level", ablation(-1, "A", event.StartOptions{}), `unknown ablation level "-1": allowed are 0, 1, 2, 3, 4; did you mean 0?`},
+		{"trace of an ablation", ablation(1, "Bs", event.StartOptions{}), `unknown trace "Bs": allowed are A, B; did you mean B?`},
+		{"approach of an ablation", event.StartExperiment{Experiment: experiment.Ablation, Trace: "A", Approach: "rerouting"}, `unknown approach "rerouting": allowed is spotserve`},
+		{"batching", e2e("20B", "As", event.StartOptions{Batching: "idle_only"}), `unknown batching "idle_only": allowed are pooled, idle-only; did you mean idle-only?`},
+		{"pool depth", e2e("20B", "As", event.StartOptions{PoolDepth: -1}), `pool depth "-1" is not a number of batches of 1 to 1024`},
+		{"deep pool", e2e("20B", "As", event.StartOptions{PoolDepth: 1025}), `pool depth "1025" is not a number of batches of 1 to 1024`},
+		{"negative rate window", e2e("20B", "As", event.StartOptions{RateWindowS: -1}), `rate window "-1" is not a number of seconds of 0 (keep to the script) to 3600`},
+		{"rate window not a number", e2e("20B", "As", event.StartOptions{RateWindowS: math.NaN()}), `rate window "NaN" is not a number of seconds of 0 (keep to the script) to 3600`},
+		{"long rate window", e2e("20B", "As", event.StartOptions{RateWindowS: math.Inf(1)}), `rate window "+Inf" is not a number of seconds of 0 (keep to the script) to 3600`},
 		{"negative time scale", e2e("20B", "As", event.StartOptions{TimeScale: -1}), `time scale "-1" is not a positive, finite number of experiment seconds a second`},
 		{"time scale not a number", e2e("20B", "As", event.StartOptions{TimeScale: math.NaN()}), `time scale "NaN" is not a positive, finite number of experiment seconds a second`},
 		{"infinite time scale", e2e("20B", "As", event.StartOptions{TimeScale: math.Inf(1)}), `time scale "+Inf" is not a positive, finite number of experiment seconds a second`},
@@ -201,8 +231,7 @@ func TestResolveRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := Resolve(tt.start)
-			var refused *RefusedError
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*RefusedError](err); !ok {
 				t.Fatalf("got error %v, want a RefusedError", err)
 			}
 			if err.Error() != tt.want {
@@ -320,54 +349,5 @@ func TestResolveRefusesFiles(t *testing.T) {
 				t.Errorf("got error %v, want one with %q", err, tt.want)
 			}
 		})
-	}
-}
-
-func TestConfigSaysWhatResolveDoes(t *testing.T) {
-	for _, start := range []event.StartExperiment{e2e("20B", "As+o", event.StartOptions{}), e2e("6.7B", "Bs", event.StartOptions{Arrivals: "even"}), onDemand(3)} {
-		text, err := Config(start)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var config configFile
-		if err := decodeYAML("config", text, &config); err != nil {
-			t.Fatalf("the printed configuration does not read back: %v\n%s", err, text)
-		}
-		spec, timeline := mustResolve(t, start)
-		if config.Model.model() != spec.Model || config.Engine.costs() != spec.Engine || config.Engine.delays() != spec.Delays ||
-			config.Instance.instanceType() != spec.Instance || !reflect.DeepEqual(config.Profile.profile(), spec.Profile) {
-			t.Errorf("model, engine, instance or profile differ from the spec:\n%s", text)
-		}
-		if config.Experiment != spec.Kind || config.Trace.Name != spec.Trace || config.Arrivals.Requests != len(timeline.Arrivals) ||
-			config.Seed != spec.Seed || config.RequiredThroughput != spec.RequiredThroughput || vtime.Seconds(config.Trace.EndS) != spec.End {
-			t.Errorf("names or numbers differ from the spec:\n%s", text)
-		}
-		var spot, onDemand int
-		for _, c := range config.Trace.Changes {
-			spot += len(c.AddSpot)
-			onDemand += len(c.AddOnDemand)
-		}
-		for _, c := range timeline.Changes {
-			for _, i := range c.Instances {
-				if c.Kind == experiment.Add && i.Market == cost.Spot {
-					spot--
-				} else if c.Kind == experiment.Add {
-					onDemand--
-				}
-			}
-		}
-		if len(config.Trace.Changes) != len(timeline.Changes) || spot != 0 || onDemand != 0 {
-			t.Errorf("the changes differ from the timeline:\n%s", text)
-		}
-		var parts map[string]yaml.Node
-		if err := yaml.Unmarshal(text, &parts); err != nil {
-			t.Fatal(err)
-		}
-		for _, part := range []string{"arrivals", "trace", "model", "instance", "engine", "profile"} {
-			var named struct{ Source string }
-			if node := parts[part]; node.Decode(&named) != nil || named.Source == "" {
-				t.Errorf("%s names no source:\n%s", part, text)
-			}
-		}
 	}
 }

@@ -36,8 +36,8 @@ func decodeYAML(file string, data []byte, into any) error {
 }
 
 func yamlErrors(file string, err error, keys map[string][]string) error {
-	var typeError *yaml.TypeError
-	if !errors.As(err, &typeError) {
+	typeError, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok {
 		return yamlError(file, err.Error(), keys)
 	}
 	var all []error

@@ -77,7 +77,12 @@ func (p Process) Times(seed uint64, end vtime.Time) ([]vtime.Time, error) {
 
 // Mean returns the mean rate until end, which lies after the start, in
 // requests/s.
-func (p Process) Mean(end vtime.Time) float64 { return p.expected(end) / end.Seconds() }
+func (p Process) Mean(end vtime.Time) float64 {
+	if len(p.Rates) == 0 {
+		return p.Rate // as it was given, to the last bit
+	}
+	return p.expected(end) / end.Seconds()
+}
 
 // rateAt is the rate at an instant in seconds.
 func (p Process) rateAt(seconds float64) float64 {
