@@ -1,0 +1,66 @@
+//go:build unix
+
+// Package e2e runs the programs as their users do, as processes, and looks at
+// what they print, store and leave behind.
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
+	"github.com/spotserve/spotserve/test/internal/program"
+)
+
+var programs program.Folder
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := programs.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// repository is the root of the repository.
+const repository = "../.."
+
+// spotserve builds the command line.
+func spotserve(t testing.TB) string {
+	t.Helper()
+	return programs.Path(t, "spotserve", filepath.Join(repository, "cmd/spotserve"), ".")
+}
+
+// service builds a service.
+func service(t testing.TB, name string) string {
+	t.Helper()
+	return programs.Path(t, name, filepath.Join(repository, "services", name), "./cmd/"+name)
+}
+
+// natsServer builds the stock NATS server, in the version that is embedded.
+func natsServer(t testing.TB) string {
+	t.Helper()
+	return programs.Path(t, "nats-server", filepath.Join(repository, "test"), "github.com/nats-io/nats-server/v2")
+}
+
+// installed finds a stock program, and skips the test where there is none; it
+// fails if all dependencies are asked for.
+func installed(t testing.TB, name, toInstall string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case !errors.Is(err, exec.ErrNotFound):
+		t.Fatal(err)
+	case os.Getenv(chtest.RequireEnv) == "1":
+		t.Fatalf("there is no %s in the search path, and %s=1 asks for it: %s", name, chtest.RequireEnv, toInstall)
+	}
+	t.Skipf("SKIPPED, NOT TESTED: there is no %s in the search path: %s", name, toInstall)
+	return ""
+}

@@ -1,0 +1,77 @@
+// Package history compares what happened in runs: the events of a live run, as
+// its stream has them, with those of the same experiment in virtual time.
+package history
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/spotserve/spotserve/catalog"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/sim"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// Virtual is what happens in virtual time, in the order in which it is taken.
+func Virtual(run string, start event.StartExperiment) (events []event.Event, err error) {
+	spec, timeline, err := catalog.Resolve(start)
+	if err != nil {
+		return nil, err
+	}
+	spec.Virtual, spec.TimeScale = true, 0
+	err = sim.Run(run, spec, timeline, func(ev event.Event) { events = append(events, ev) })
+	return events, err
+}
+
+// Difference says where a live run departs from a virtual one; "" if it does
+// not.
+func Difference(live, virtual []event.Event) string {
+	got, want := facts(live), facts(virtual)
+	for i := range min(len(got), len(want)) {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			return fmt.Sprintf("event %d of %d is live\n%+v\nand virtual\n%+v", i, len(want), got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		return fmt.Sprintf("%d events live, %d virtual", len(got), len(want))
+	}
+	return ""
+}
+
+// facts takes out of a run's events what only paces a live run or tells of its
+// rows, and puts them into the declared order: a stream has them in the order of
+// their publication.
+func facts(events []event.Event) (out []event.Event) {
+	for _, ev := range events {
+		switch body := ev.Body.(type) {
+		case event.WatermarkAdvanced, event.RunRecorded:
+			continue
+		case event.RunStarted:
+			body.WallStart, body.Spec.TimeScale, body.Spec.Virtual = 0, 0, false
+			ev.Body = body
+		}
+		ev.Watermark, ev.Seen = 0, 0
+		out = append(out, ev)
+	}
+	slices.SortFunc(out, event.Compare)
+	return out
+}
+
+// Finished returns the totals of a run; ok is false if it has not finished.
+func Finished(events []event.Event) (totals event.RunFinished, ok bool) {
+	for _, ev := range events {
+		if totals, ok = ev.Body.(event.RunFinished); ok {
+			return totals, true
+		}
+	}
+	return totals, false
+}
+
+// Last is the latest experiment time of a run.
+func Last(events []event.Event) (last vtime.Time) {
+	for _, ev := range facts(events) {
+		last = max(last, ev.Time)
+	}
+	return last
+}

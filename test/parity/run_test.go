@@ -1,0 +1,154 @@
+package parity
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/membus"
+	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/wire"
+	"github.com/spotserve/spotserve/services/planner"
+	tracereplayer "github.com/spotserve/spotserve/services/trace-replayer"
+	"github.com/spotserve/spotserve/services/worker"
+	"github.com/spotserve/spotserve/test/internal/history"
+)
+
+// cast is how a live run is set up.
+type cast struct {
+	// workers lists the nodes of each worker process; nil: one for all nodes.
+	workers [][]string
+	// over gives a service the bus that it sees; nil: the bus itself.
+	over        func(b bus.Bus, service string, nodes []string) bus.Bus
+	reorderWait time.Duration // 0: the planner's default
+}
+
+// play runs an experiment on the services in a bubble, where waiting takes no
+// time. It returns the events of its stream in the order of the stream, and the
+// wall time that the run would have taken.
+func (c cast) play(t *testing.T, start event.StartExperiment) (events []event.Event, took time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New(membus.Options{})
+		ready := new(obs.Readiness)
+		g := c.group(t, b, ready)
+		ctx, cancel := context.WithCancel(t.Context())
+		g.Add(run.ContextHandler(ctx))
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run() }()
+		defer func() {
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("the services end with %v", err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := ready.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		events = follow(t, b, start)
+		took = time.Since(began)
+	})
+	return events, took
+}
+
+// group sets up all services that take part in a run.
+func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
+	t.Helper()
+	g := new(run.Group)
+	over := c.over
+	if over == nil {
+		over = func(b bus.Bus, _ string, _ []string) bus.Bus { return b }
+	}
+	wait := c.reorderWait
+	if wait == 0 {
+		wait = planner.DefaultReorderWait
+	}
+	workers := c.workers
+	if workers == nil {
+		workers = [][]string{{worker.AllNodes}}
+	}
+	log := slog.New(slog.DiscardHandler)
+	metrics := prometheus.NewRegistry()
+	setUp := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, nodes := range workers {
+		// Processes of their own have metrics and conditions of their own. The
+		// roll call waits for them.
+		setUp(worker.Setup(g, worker.Options{
+			Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
+		}))
+	}
+	setUp(planner.Setup(g, planner.Options{
+		Bus: over(b, "planner", nil), Log: log, Metrics: metrics, Ready: ready, ReorderWait: wait,
+	}))
+	setUp(tracereplayer.Setup(g, tracereplayer.Options{
+		Bus: over(b, "trace-replayer", nil), Log: log, Metrics: metrics, Ready: ready,
+	}))
+	return g
+}
+
+// follow starts an experiment and reads the stream until the run has finished.
+func follow(t *testing.T, b bus.Bus, start event.StartExperiment) (events []event.Event) {
+	t.Helper()
+	sub, err := b.Follow(t.Context(), bus.Runs, bus.Position{}, wire.RunFilter("*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Stop()
+	if _, err := control.Publish(t.Context(), b, start); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing in a bubble takes longer than the longest run at its scale.
+	timeout := time.After(24 * time.Hour)
+	for {
+		select {
+		case m := <-sub.C():
+			ev, err := wire.Decode(m.Data)
+			if err != nil {
+				t.Fatalf("message %d on %s: %v", m.Seq, m.Subject, err)
+			}
+			events = append(events, ev)
+			if _, done := ev.Body.(event.RunFinished); done {
+				return events
+			}
+		case <-timeout:
+			t.Fatalf("the run has not finished after a day; its last event is %+v", events[len(events)-1])
+		}
+	}
+}
+
+// simulate runs the same experiment in virtual time.
+func simulate(t *testing.T, run string, start event.StartExperiment) []event.Event {
+	t.Helper()
+	events, err := history.Virtual(run, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// finished returns the totals of a run.
+func finished(t *testing.T, events []event.Event) event.RunFinished {
+	t.Helper()
+	totals, ok := history.Finished(events)
+	if !ok {
+		t.Fatal("the run has not finished")
+	}
+	return totals
+}
