@@ -42,10 +42,11 @@ func Setup(g *run.Group, o Options) error {
 		return err
 	}
 	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
+	following := make(chan struct{}) // closed when no run's start can be missed
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			err := actor.EachRun(ctx, o.Bus, o.Log, runs.Met, s.play)
+			err := actor.EachRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
 			runs.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -53,6 +54,12 @@ func Setup(g *run.Group, o Options) error {
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
+			// Who answers takes part in the run that asks.
+			select {
+			case <-following:
+			case <-ctx.Done():
+				return nil
+			}
 			err := rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: "planner"}, calls.Met)
 			calls.NotMet("stopped")
 			return err
