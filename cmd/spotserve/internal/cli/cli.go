@@ -107,8 +107,11 @@ process, or on services that run elsewhere.
 	fs.StringVar(&a.output, "output", "text", "how results are printed: text or json")
 	fs.String(config.FileFlag, "", "YAML file with settings, named like the flags")
 	a.obs.AddFlags(fs)
+	for _, c := range experimentCommands() {
+		root.AddCommand(a.experimentCommand(c))
+	}
 	root.AddCommand(
-		a.e2e(), a.onDemand(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.config(), a.version(),
+		a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.config(), a.version(),
 	)
 	a.all = root
 	return root

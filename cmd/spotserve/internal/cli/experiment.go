@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +18,6 @@ import (
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/stack"
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/virtual"
 	"github.com/spotserve/spotserve/core/event"
-	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/store"
@@ -32,97 +29,48 @@ import (
 // experimentFlags are the settings of one run.
 type experimentFlags struct {
 	options     event.StartOptions
+	rateWindow  time.Duration
 	virtual     bool
 	reorderWait time.Duration
 }
 
-func (f *experimentFlags) add(cmd *cobra.Command) {
-	f.addOptions(cmd)
+func (f *experimentFlags) add(cmd *cobra.Command, c experimentCommand) {
+	f.addOptions(cmd, c)
 	fs := cmd.Flags()
 	fs.BoolVar(&f.virtual, "virtual", false, "run in virtual time, without a bus")
 	fs.DurationVar(&f.reorderWait, "reorder-wait", planner.DefaultReorderWait, "wall time that an overdue event waits for a silent source")
 }
 
 // addOptions adds the flags that say what the experiment is.
-func (f *experimentFlags) addOptions(cmd *cobra.Command) {
+func (f *experimentFlags) addOptions(cmd *cobra.Command, c experimentCommand) {
 	fs := cmd.Flags()
 	fs.Float64Var(&f.options.TimeScale, "time-scale", 60, "experiment seconds a wall second")
 	fs.Uint64Var(&f.options.Seed, "seed", 1, "seed of arrivals and jitter")
-	fs.StringVar(&f.options.Arrivals, "arrivals", "", "arrival kind: "+strings.Join(catalog.ArrivalKinds(), ", ")+" (default: the experiment's)")
-	fs.StringVar(&f.options.Quirks, "quirks", "none", "known flaws of the published artifact: "+strings.Join(catalog.QuirkSettings(), ", "))
+	fs.StringVar(&f.options.Arrivals, "arrivals", "", "arrival kind: "+list(catalog.ArrivalKinds())+" (default: the experiment's)")
+	fs.StringVar(&f.options.Quirks, "quirks", "none", "known flaws of the published artifact: "+list(catalog.QuirkSettings()))
+	fs.StringVar(&f.options.Batching, "batching", "", "who gets requests: "+list(catalog.Batchings())+" (default: the experiment's)")
+	fs.IntVar(&f.options.PoolDepth, "pool-depth", 0, "batches that a pipeline's pool holds; the artifact has 2 for the baselines (default: the experiment's, 1)")
+	fs.DurationVar(&f.rateWindow, "rate-window", 0, "require the arrival rate of this last while, with headroom, instead of what the script says (default: the script)")
 	fs.StringVar(&f.options.Name, "name", "", "a name of yours for the run")
 	fs.BoolVar(&f.options.Drain, "drain", false, "run on until every accepted request is answered")
 	fs.StringVar(&f.options.AvailabilityFile, "availability-file", "", "replay this availability trace, in the artifact's format")
 	fs.StringVar(&f.options.ArrivalsFile, "arrivals-file", "", "replay these arrivals, in the artifact's format")
 	fs.StringVar(&f.options.ProfileFile, "profile-file", "", "use this latency profile, in the artifact's format")
-}
-
-const e2eUse = "e2e <approach> <model> <trace>"
-
-func e2eStart(args []string) (event.StartExperiment, error) {
-	return event.StartExperiment{Experiment: experiment.EndToEnd, Approach: args[0], Model: args[1], Trace: args[2]}, nil
-}
-
-const onDemandUse = "ondemand <nodes>"
-
-func onDemandStart(args []string) (event.StartExperiment, error) {
-	nodes, err := strconv.Atoi(args[0])
-	if err != nil {
-		return event.StartExperiment{}, usagef("number of nodes %q: allowed are %v", args[0], catalog.Fleets())
+	if c.flags != nil {
+		c.flags(fs, &f.options)
 	}
-	return event.StartExperiment{Experiment: experiment.OnDemand, Nodes: nodes}, nil
 }
 
-func (a *app) e2e() *cobra.Command {
-	f := new(experimentFlags)
-	cmd := &cobra.Command{
-		Use:   e2eUse,
-		Short: "replay an availability trace against one approach (Figure 6)",
-		Long: fmt.Sprintf(`Replay an availability trace against one approach, as the published aws_e2e.sh
-does.
-
-  approach  %s
-  model     %s
-  trace     %s`, strings.Join(catalog.Approaches(), ", "), strings.Join(catalog.Models(), ", "), strings.Join(catalog.Traces(), ", ")),
-		Example: "  spotserve e2e spotserve 20B As\n  spotserve e2e spotserve 20B Bs --virtual --seed 7 --output json",
-		Args:    arguments("approach", "model", "trace"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			start, err := e2eStart(args)
-			return errors.Join(err, ifOK(err, func() error { return a.experiment(cmd.Context(), start, f) }))
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-func (a *app) onDemand() *cobra.Command {
-	f := new(experimentFlags)
-	cmd := &cobra.Command{
-		Use:     onDemandUse,
-		Short:   "serve GPT-20B on a fixed on-demand fleet (Figure 7)",
-		Long:    fmt.Sprintf("Serve GPT-20B on a fixed on-demand fleet, as the published aws_ondemand.sh does.\n\n  nodes  %v", catalog.Fleets()),
-		Example: "  spotserve ondemand 4 --virtual",
-		Args:    arguments("nodes"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			start, err := onDemandStart(args)
-			return errors.Join(err, ifOK(err, func() error { return a.experiment(cmd.Context(), start, f) }))
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-// ifOK calls f unless there is an error already.
-func ifOK(err error, f func() error) error {
-	if err != nil {
-		return nil
-	}
-	return f()
+// startOptions are the options as a start carries them.
+func (f *experimentFlags) startOptions() event.StartOptions {
+	o := f.options
+	o.RateWindowS = f.rateWindow.Seconds()
+	return o
 }
 
 // experiment runs one experiment and prints its result.
 func (a *app) experiment(ctx context.Context, start event.StartExperiment, f *experimentFlags) error {
-	start.Options = f.options
+	start.Options = f.startOptions()
 	// Paths mean this process's folder, whoever reads the files.
 	for _, path := range []*string{&start.Options.AvailabilityFile, &start.Options.ArrivalsFile, &start.Options.ProfileFile} {
 		if err := absolute(path); err != nil {

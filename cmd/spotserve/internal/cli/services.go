@@ -13,7 +13,6 @@ import (
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/live"
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/stack"
-	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/service"
@@ -134,35 +133,10 @@ func (a *app) config() *cobra.Command {
 			return usagef("unknown experiment %q: allowed are %s", args[0], strings.Join(catalog.Experiments(), ", "))
 		},
 	}
-	printer.AddCommand(
-		a.configPrint(e2eUse, []string{"approach", "model", "trace"}, e2eStart),
-		a.configPrint(onDemandUse, []string{"nodes"}, onDemandStart),
-	)
-	cmd.AddCommand(printer)
-	return cmd
-}
-
-func (a *app) configPrint(use string, args []string, start func([]string) (event.StartExperiment, error)) *cobra.Command {
-	f := new(experimentFlags)
-	cmd := &cobra.Command{
-		Use:   use,
-		Short: "print this experiment as YAML",
-		Args:  arguments(args...),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := start(args)
-			if err != nil {
-				return err
-			}
-			s.Options = f.options
-			text, err := catalog.Config(s)
-			if err != nil {
-				return err
-			}
-			_, err = a.stdout.Write(text)
-			return err
-		},
+	for _, c := range experimentCommands() {
+		printer.AddCommand(a.configPrint(c))
 	}
-	f.addOptions(cmd)
+	cmd.AddCommand(printer)
 	return cmd
 }
 
