@@ -64,7 +64,7 @@ func TestRankOrder(t *testing.T) {
 // TestEveryMapperFillsPositionsOnce is what the planner relies on, whatever the
 // mapper optimises: every position has one device, and no device two.
 func TestEveryMapperFillsPositionsOnce(t *testing.T) {
-	mappers := []assign.DeviceMapper{assign.RankOrder{}}
+	mappers := []assign.DeviceMapper{assign.RankOrder{}, assign.KuhnMunkres{Geometry: geometry}}
 	config := topology.ParallelConfig{Data: 2, Pipeline: 3, Tensor: 2}
 	var nodes []string
 	for n := range 9 {

@@ -69,8 +69,8 @@ type MigrationPlanned struct {
 	BusiestNodeBytes  int64
 	BusiestIntraBytes int64
 	PeakBufferBytes   int64 // most context in transit on one GPU
-	ResumedRequests   int // requests whose KV cache moves along
-	RequeuedRequests  int // requests that go back to the queue
+	ResumedRequests   int   // requests whose KV cache moves along
+	RequeuedRequests  int   // requests that go back to the queue
 }
 
 // ApplyMigration tells a node its part in a new configuration. No placements
@@ -90,12 +90,21 @@ type ApplyMigration struct {
 type PipelineStart struct {
 	Pipeline int
 	Leader   bool // this node runs the pipeline's batches
-	// EngineReadyAt is when the engine answers; ContextReadyAt is when all
-	// context is in place. A first prefill may run ahead of ContextReadyAt by
-	// its own length, because stages fill in order.
-	EngineReadyAt  vtime.Time
-	ContextReadyAt vtime.Time
-	Resume         []AssignedRequest // an interrupted batch with its KV cache
+	// EngineReadyAt is when the engine answers; StagesReadyAt is when each stage
+	// has all its context. A first prefill may begin before the later stages
+	// are complete, as long as it does not get there first.
+	EngineReadyAt vtime.Time
+	StagesReadyAt []vtime.Time
+	Resume        []AssignedRequest // an interrupted batch with its KV cache
+}
+
+// ContextReadyAt is when all stages have their context.
+func (p PipelineStart) ContextReadyAt() vtime.Time {
+	var last vtime.Time
+	for _, at := range p.StagesReadyAt {
+		last = max(last, at)
+	}
+	return last
 }
 
 // AssignedRequest is a request as a pipeline gets it.
@@ -181,6 +190,7 @@ type RunFinished struct {
 	Refused          int
 	Lost             int // accepted requests without a terminal state: a defect
 	Duplicated       int // second completions seen and dropped
+	Dropped          int // of the unfinished: what the artifact would have forgotten, with its quirks on
 	LateFacts        int
 	Interruptions    int
 	TokensRecomputed int

@@ -57,11 +57,13 @@ type Progress struct {
 
 // PipelineExited says that a pipeline stopped for a migration.
 type PipelineExited struct {
-	Epoch       Epoch
-	Pipeline    int
-	At          vtime.Time
-	Batch       uint64 // the interrupted batch; 0 if there was none
-	StartedAt   vtime.Time
+	Epoch     Epoch
+	Pipeline  int
+	At        vtime.Time
+	Batch     uint64 // the interrupted batch; 0 if there was none
+	StartedAt vtime.Time
+	// Computed is how many tokens the batch had generated since it began.
+	Computed    int
 	Interrupted []Progress  // its requests, with their KV cache on the pipeline
 	Unprocessed []RequestID // of the pool
 }

@@ -137,3 +137,8 @@ type Timeline struct {
 	Arrivals []Arrival
 	End      vtime.Time
 }
+
+// Stateful reports whether interrupted requests keep their tokens and KV cache.
+// The baselines, and the ablation without the interruption arranger, commit a
+// request only when it completes.
+func (s Spec) Stateful() bool { return s.Approach == SpotServe && s.Level < 3 }

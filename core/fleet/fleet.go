@@ -136,8 +136,9 @@ func (n *Node) present() bool {
 	return n.State == Ready || n.State == GracePeriod
 }
 
+// stay ends at the latest at the node's deadline: what it stays beyond is free.
 func (n *Node) stay(to vtime.Time) Stay {
-	return Stay{Node: n.Name, Market: n.Market, From: n.Since, To: to}
+	return Stay{Node: n.Name, Market: n.Market, From: n.Since, To: max(n.Since, min(to, n.Leaves))}
 }
 
 // All lists the nodes that are not gone, in node order.

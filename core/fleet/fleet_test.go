@@ -97,7 +97,8 @@ func TestStaysArePaidFromJoiningToGoing(t *testing.T) {
 		"join@0 lose@10 lose@20":                 {stay(0, 10)},
 		"join@0 lose@10 join@20 lose@30":         {stay(0, 10), stay(20, 30)},
 		"join@0 lose@10 join@20":                 {stay(0, 10), stay(20, 99)}, // open at the end
-		"join@0 lose@10 join@20 notice@40":       {stay(0, 10), stay(20, 99)},
+		"join@0 lose@10 join@20 notice@40":       {stay(0, 10), stay(20, 40)}, // not paid beyond its deadline
+		"join@0 notice@30 lose@45":               {stay(0, 30)},
 		"join@0 lose@10 announce@200":            {stay(0, 10)},
 		"announce@10 notice@30 join@10 lose@30 ": {stay(10, 30)},
 	} {

@@ -186,16 +186,14 @@ func (c *Checker) apply(ev event.Event, b event.ApplyMigration) {
 		}
 		c.filled[p.Position], c.devices[p.Device] = p.Device, p.Position
 	}
-	ready := vtime.Time(0)
 	for _, p := range b.Pipelines {
-		ready = max(ready, p.ContextReadyAt)
 		for _, r := range p.Resume {
 			c.commit(ev, r.Request, r.Committed)
 		}
 	}
 	for _, s := range b.Steps {
-		if s.Deadline < ready {
-			c.fail(4, ev, "a step from %s to %s ends at %s, after its deadline %s", s.From, s.To, ready, s.Deadline)
+		if end := b.Begin.Add(s.After); s.Deadline < end {
+			c.fail(4, ev, "a step from %s to %s ends at %s, after its deadline %s", s.From, s.To, end, s.Deadline)
 		}
 	}
 }

@@ -37,9 +37,8 @@ func completed(arrived, started, finished float64) event.RequestCompleted {
 // deadline.
 func moved(ready, deadline float64) event.ApplyMigration {
 	return event.ApplyMigration{
-		Epoch:     epoch,
-		Pipelines: []event.PipelineStart{{ContextReadyAt: vtime.Seconds(ready)}},
-		Steps:     []migrate.Step{{Deadline: vtime.Seconds(deadline)}},
+		Epoch: epoch,
+		Steps: []migrate.Step{{After: vtime.Duration(ready), Deadline: vtime.Seconds(deadline)}},
 	}
 }
 

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -37,6 +38,27 @@ func (r Region) contains(layer, leaf int) bool {
 	return r.FirstLayer <= layer && layer < r.EndLayer && r.FirstLeaf <= leaf && leaf < r.EndLeaf
 }
 
+// cells yields the layer and the leaf of every cell of r, layer by layer.
+func (r Region) cells() iter.Seq2[int, int] {
+	return func(yield func(layer, leaf int) bool) {
+		for l := r.FirstLayer; l < r.EndLayer; l++ {
+			for f := r.FirstLeaf; f < r.EndLeaf; f++ {
+				if !yield(l, f) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// width is the number of leaves of a layer in r.
+func (r Region) width(layer int) int {
+	if layer < r.FirstLayer || layer >= r.EndLayer {
+		return 0
+	}
+	return r.EndLeaf - r.FirstLeaf
+}
+
 // Geometry cuts a model into cells.
 type Geometry struct {
 	Layers    int
@@ -70,7 +92,11 @@ func (g Geometry) Region(c topology.ParallelConfig, p topology.DevicePosition) R
 
 // CacheBytes is the KV cache of tokens tokens in r.
 func (g Geometry) CacheBytes(r Region, tokens int) int64 {
-	return int64(g.CacheCellBytes * float64(r.Cells()) * float64(tokens))
+	return g.cacheBytes(r.Cells(), tokens)
+}
+
+func (g Geometry) cacheBytes(cells int64, tokens int) int64 {
+	return int64(g.CacheCellBytes * float64(cells) * float64(tokens))
 }
 
 // Holding is what one device keeps.

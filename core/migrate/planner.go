@@ -1,212 +1,102 @@
 package migrate
 
 import (
+	"math"
 	"slices"
-	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
-	"github.com/spotserve/spotserve/core/topology"
-	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// Inheritance hands the KV cache of an old pipeline to a new one.
-type Inheritance struct {
-	From   int // pipeline of the holdings
-	To     int // pipeline of the target
-	Tokens int // cached tokens, prompt and output, over all requests
-}
-
-// Task is what a migration has to reach.
-type Task struct {
-	Begin      vtime.Time // of the first step
-	Config     topology.ParallelConfig
-	Placements []topology.Placement // of the devices that need context
-	Held       *Holdings
-	// Leaving gives the deadline of each node that goes. Their context can be
-	// a source until then.
-	Leaving map[string]vtime.Time
-	Inherit []Inheritance
-}
-
-// MigrationPlanner turns a task into a plan.
-type MigrationPlanner interface {
-	Plan(t Task) Plan
-}
-
-// Direct plans every missing piece from one device that holds it, in position
-// order: cache first, then weights. It knows no memory bound.
-type Direct struct {
+// Planner is the paper's Algorithm 2: the KV cache of every inherited batch
+// moves first, in the order of the task; then the weights, layer by layer, in
+// an order that keeps the context in transit on every GPU within U_max.
+//
+// A piece comes from a device of the same node if one holds it, else from the
+// holder whose node has the least traffic, and from disk if nobody holds it.
+// Leaving devices send first. What they cannot send before they go is given up:
+// an inherited batch's cache as a whole, weights by taking them from devices
+// that stay or from disk.
+type Planner struct {
 	Geometry Geometry
 	Instance cost.InstanceType
 	Engine   cost.EngineCosts
+	// BufferBytes is U_max, the context in transit on one GPU, in bytes; 0 or
+	// less sets no bound.
+	BufferBytes int64
+	// MemoryAware orders the weights by layer under U_max, early stages first,
+	// and lets a stage start when its own context is there. Without it weights
+	// move position by position under no bound, and every stage waits for all:
+	// the ablation of the migration planner.
+	MemoryAware bool
 }
 
 // Plan implements MigrationPlanner.
-func (p Direct) Plan(t Task) Plan {
-	holders := p.index(t.Held)
-	load := make(map[topology.Device]int64) // bytes each source sends already
-	b := builder{leaving: t.Leaving, at: make(map[stepKey]int)}
-	for _, in := range t.Inherit {
-		p.moveCache(&b, t, in, load)
-	}
-	for _, place := range t.Placements {
-		p.moveModel(&b, t, place, holders, load)
-	}
-	return p.sum(b.steps)
-}
-
-// index lists, for every cell, the devices that hold its weights, by device.
-func (p Direct) index(h *Holdings) [][]topology.Device {
-	cells := make([][]topology.Device, p.Geometry.Layers*p.Geometry.Leaves)
-	for _, x := range h.All() {
-		for l := x.Model.FirstLayer; l < x.Model.EndLayer; l++ {
-			for f := x.Model.FirstLeaf; f < x.Model.EndLeaf; f++ {
-				i := l*p.Geometry.Leaves + f
-				cells[i] = append(cells[i], x.Device)
-			}
+func (p Planner) Plan(t Task) Plan {
+	s := newScene(p.Geometry, t)
+	d := p.draft(s, s.whole())
+	if fewer, ok := d.withoutRivals(); ok {
+		// Cache is given up before weights, but not in vain.
+		if again := p.draft(s, fewer); len(again.rivals) == 0 {
+			d = again
 		}
 	}
-	return cells
+	return p.sum(d)
 }
 
-func (p Direct) moveModel(b *builder, t Task, place topology.Placement, holders [][]topology.Device, load map[topology.Device]int64) {
-	need := p.Geometry.Region(t.Config, place.Position)
-	have, _ := t.Held.Of(place.Device)
-	for l := need.FirstLayer; l < need.EndLayer; l++ {
-		for f := need.FirstLeaf; f < need.EndLeaf; f++ {
-			if have.Model.contains(l, f) {
-				continue
-			}
-			from := nearest(place.Device, holders[l*p.Geometry.Leaves+f], load)
-			load[from] += p.Geometry.CellBytes
-			b.add(ModelContext, place, from, p.Geometry.CellBytes)
+// bound is the buffer that the plan has to keep within.
+func (p Planner) bound() int64 {
+	if !p.MemoryAware || p.BufferBytes <= 0 {
+		return math.MaxInt64
+	}
+	return p.BufferBytes
+}
+
+// draft plans all weights and those of the kept caches that fit. A cache that
+// is given up frees memory that the plan so far counted on, so all begins anew
+// without it; every round gives up one at least.
+func (p Planner) draft(s *scene, kept []bool) *draft {
+	for {
+		d := newDraft(p, s, slices.Clone(kept))
+		if d.moveCaches() {
+			d.moveWeights()
+			return d
 		}
+		kept = d.kept
 	}
 }
 
-// moveCache gives every position of the inheriting pipeline its part of the KV
-// cache from the old pipeline's devices.
-func (p Direct) moveCache(b *builder, t Task, in Inheritance, load map[topology.Device]int64) {
-	for _, place := range t.Placements {
-		if place.Position.Data != in.To {
-			continue
-		}
-		need := p.Geometry.Region(t.Config, place.Position)
-		for _, x := range t.Held.All() {
-			shared := need.Intersect(x.Model)
-			if x.Pipeline != in.From || x.Device == place.Device || shared.Cells() == 0 {
-				continue
-			}
-			bytes := p.Geometry.CacheBytes(shared, in.Tokens)
-			load[x.Device] += bytes
-			b.add(CacheContext, place, x.Device, bytes)
-		}
+// sum makes the plan of a draft: set-up, the busiest node's network traffic,
+// the busiest node's inner traffic, and the slowest device's reload bound it.
+func (p Planner) sum(d *draft) Plan {
+	moving := d.all()
+	out := Plan{
+		Steps: d.steps, Kept: d.kept,
+		Estimate:         p.Engine.MigrationSetup + moving,
+		BusiestNodeBytes: largest(d.inter), BusiestIntraBytes: largest(d.intra),
+		PeakBufferBytes: d.peak,
 	}
-}
-
-// nearest picks the source of a cell: a device of the same node, else the one
-// that sends least so far, ties by device id; the disk when nobody has it.
-func nearest(to topology.Device, holders []topology.Device, load map[topology.Device]int64) topology.Device {
-	var best topology.Device
-	for i, d := range holders {
-		switch {
-		case i == 0:
-			best = d
-		case (d.Node == to.Node) != (best.Node == to.Node):
-			if d.Node == to.Node {
-				best = d
-			}
-		case load[d] < load[best]:
-			best = d
-		}
-	}
-	return best
-}
-
-// builder merges what goes from one device to another into one step a kind.
-type builder struct {
-	leaving map[string]vtime.Time
-	steps   []Step
-	at      map[stepKey]int
-}
-
-type stepKey struct {
-	kind ContextKind
-	from topology.Device
-	to   topology.Device
-}
-
-func (b *builder) add(kind ContextKind, to topology.Placement, from topology.Device, bytes int64) {
-	if bytes == 0 {
-		return
-	}
-	k := stepKey{kind, from, to.Device}
-	i, ok := b.at[k]
-	if !ok {
-		i = len(b.steps)
-		b.at[k] = i
-		b.steps = append(b.steps, Step{
-			Kind: kind, Pipeline: to.Position.Data, Stage: to.Position.Pipeline,
-			From: from, To: to.Device, Deadline: b.deadline(from.Node, to.Device.Node),
-		})
-	}
-	b.steps[i].Bytes += bytes
-}
-
-func (b *builder) deadline(nodes ...string) vtime.Time {
-	deadline := vtime.Never
-	for _, n := range nodes {
-		if at, ok := b.leaving[n]; ok {
-			deadline = min(deadline, at)
-		}
-	}
-	return deadline
-}
-
-// sum adds up a plan and estimates it: set-up, the busiest node's network
-// traffic, the busiest node's inner traffic, and the slowest device's reload.
-func (p Direct) sum(steps []Step) Plan {
-	out := Plan{Steps: steps}
-	between, within := make(map[string]int64), make(map[string]int64)
-	disk := make(map[topology.Device]int64)
-	for _, s := range steps {
+	for _, s := range d.steps {
 		switch {
 		case s.FromDisk():
 			out.DiskBytes += s.Bytes
-			disk[s.To] += s.Bytes
-			continue
-		case s.From.Node == s.To.Node:
-			within[s.To.Node] += s.Bytes
-		default:
-			out.InterNodeBytes += s.Bytes
-			between[s.From.Node] += s.Bytes
-			between[s.To.Node] += s.Bytes
-		}
-		if s.Kind == CacheContext {
+		case s.Kind == CacheContext:
 			out.CacheBytes += s.Bytes
-		} else {
+		default:
 			out.ModelBytes += s.Bytes
 		}
+		if !s.FromDisk() && s.From.Node != s.To.Node {
+			out.InterNodeBytes += s.Bytes
+		}
 	}
-	out.BusiestNodeBytes, out.BusiestIntraBytes = largest(between), largest(within)
-	transfer := vtime.Duration(float64(out.BusiestNodeBytes)/p.Instance.InterNodeBytesPerSecond +
-		float64(out.BusiestIntraBytes)/p.Instance.IntraNodeBytesPerSecond)
-	reload := vtime.Duration(float64(largest(disk)) / p.Engine.DiskBytesPerSecond)
-	out.Estimate = p.Engine.MigrationSetup + max(transfer, reload, time.Duration(0))
+	for i, stage := range d.stages {
+		if d.unreachable[i] {
+			continue
+		}
+		stage.After = d.ready[i]
+		if !p.MemoryAware {
+			stage.After = moving
+		}
+		out.Stages = append(out.Stages, stage)
+	}
 	return out
-}
-
-func largest[K comparable](m map[K]int64) int64 {
-	var most int64
-	for _, v := range m {
-		most = max(most, v)
-	}
-	return most
-}
-
-// Missed reports whether a step of the plan would end past its deadline when
-// the plan begins at begin.
-func (p Plan) Missed(begin vtime.Time, setup time.Duration) bool {
-	end := begin.Add(p.Estimate - setup)
-	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Deadline < end })
 }

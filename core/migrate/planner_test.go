@@ -137,7 +137,7 @@ func TestDeadlinesAreTheEarlierOfBothEnds(t *testing.T) {
 		}
 	}
 	// 8000 bytes at 1000 bytes/s: 8 s.
-	const setup = 500 * time.Millisecond
+
 	if plan.Estimate != 8*time.Second+setup {
 		t.Errorf("estimated %s, want 8.5 s", plan.Estimate)
 	}

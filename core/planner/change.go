@@ -11,12 +11,12 @@ import (
 type phase int
 
 const (
-	// steady: whatever is deployed serves, and no reconfiguration goes on. A
-	// hot add may be waiting for its instances.
+	// steady: whatever is deployed serves, and no reconfiguration goes on. One
+	// that stops nobody may be waiting for its instances.
 	steady phase = iota
 	// arranging: pipelines decode their last tokens before they exit.
 	arranging
-	// planning: all have exited, the plan is being made.
+	// planning: all that have to stop have exited, the plan is being made.
 	planning
 	// starting: the plan is out, pipelines come up.
 	starting
@@ -40,7 +40,9 @@ type interrupted struct {
 // The timers of the planner.
 const (
 	timerPlan   = "plan"
-	timerHotAdd = "hot-add"
+	timerAdd    = "add"
+	timerAccept = "accept"
+	timerRate   = "rate"
 )
 
 // consider looks whether the fleet calls for a reconfiguration and, if none is
@@ -58,27 +60,36 @@ func (m *MetaContextManager) consider() {
 			m.change.goal = g
 			m.arrange()
 		}
-	case g.hotAdd && m.adding && m.change.goal.at <= g.at:
-	case g.hotAdd:
-		m.adding = true
-		m.change = change{goal: g}
-		m.emit.Timer(timerHotAdd, max(m.emit.Now, g.at).Add(m.spec.Engine.EngineStop+m.spec.Engine.Planning))
+	case len(g.stopping) == 0 && g.at > m.emit.Now:
+		m.await(g)
 	default:
 		m.adding = false
-		m.emit.Timer(timerHotAdd, vtime.Never)
+		m.emit.Timer(timerAdd, vtime.Never)
 		m.phase = arranging
 		m.change = change{goal: g, lastExit: m.emit.Now}
 		m.arrange()
 	}
 }
 
-// arrange tells every living pipeline how long it may go on.
+// await waits for the instances of a reconfiguration that stops nobody.
+func (m *MetaContextManager) await(g goal) {
+	if m.adding && m.change.goal.at <= g.at {
+		return
+	}
+	m.adding = true
+	m.change = change{goal: g}
+	m.emit.Timer(timerAdd, g.at)
+}
+
+// arrange tells the pipelines that have to stop how long they may go on.
 func (m *MetaContextManager) arrange() {
 	for _, p := range m.deployed.alive() {
-		m.command(p.leader, event.ArrangeInterruption{
-			Epoch: p.epoch, Pipeline: p.index,
-			Acquisition: m.change.goal.acquisition, At: m.change.goal.at, Migration: m.change.goal.migration,
-		})
+		if slices.Contains(m.change.goal.stopping, p.index) {
+			m.command(p.leader, event.ArrangeInterruption{
+				Epoch: p.epoch, Pipeline: p.index,
+				Acquisition: m.change.goal.acquisition, At: m.change.goal.at, Migration: m.change.goal.migration,
+			})
+		}
 	}
 	m.exited()
 }
@@ -97,7 +108,7 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 		batch.committed = max(batch.committed, r.Committed)
 	}
 	if b.Batch != 0 {
-		m.interrupt(p.running.ids, b.At, 0)
+		m.interrupt(p.running.ids, b.At, b.Computed)
 	}
 	if len(batch.ids) > 0 {
 		m.change.batches = append(m.change.batches, batch)
@@ -117,11 +128,13 @@ func (m *MetaContextManager) requeue(ids, kept []event.RequestID) {
 	}))
 }
 
-// exited moves on when nothing runs any more: the plan takes its time, and an
-// acquisition waits for its instances.
+// exited moves on when nothing runs that has to stop: the plan takes its time,
+// and an acquisition waits for its instances.
 func (m *MetaContextManager) exited() {
-	if len(m.deployed.pipelines) > 0 {
-		return
+	for _, p := range m.deployed.alive() {
+		if slices.Contains(m.change.goal.stopping, p.index) {
+			return
+		}
 	}
 	m.phase = planning
 	e := m.spec.Engine
@@ -141,9 +154,13 @@ func (m *MetaContextManager) timer(name string) {
 	switch {
 	case name == timerPlan && m.phase == planning:
 		m.reconfigure()
-	case name == timerHotAdd && m.phase == steady:
+	case name == timerAdd && m.phase == steady && m.adding:
 		m.adding = false
-		m.addPipelines()
+		m.consider()
+	case name == timerAccept:
+		m.accept()
+	case name == timerRate:
+		m.estimateRate()
 	}
 }
 
@@ -179,11 +196,11 @@ func (m *MetaContextManager) lose(nodes []string) {
 // orphans lists the pipelines whose context was still to come from nodes.
 func (m *MetaContextManager) orphans(nodes []string) []int {
 	var out []int
-	if m.phase != starting || m.emit.Now >= m.deployed.contextAt {
+	if m.phase != starting {
 		return nil
 	}
 	for _, s := range m.deployed.steps {
-		if slices.Contains(nodes, s.From.Node) {
+		if slices.Contains(nodes, s.From.Node) && m.emit.Now < m.deployed.begin.Add(s.After) {
 			out = append(out, s.Pipeline)
 			m.deployed.held.Forget(s.To)
 		}
@@ -199,6 +216,7 @@ func (m *MetaContextManager) kill(p *pipeline, lost []string) {
 	m.interrupt(p.running.ids, m.emit.Now, m.computed(p))
 	m.requeue(m.requests.Close(p.index), nil)
 	delete(m.deployed.pipelines, p.index)
+	m.deployed.broken = true
 }
 
 // dropInterrupted gives up the KV cache of interrupted batches that lay on

@@ -18,10 +18,11 @@ type deployment struct {
 	placements []topology.Placement
 	held       *migrate.Holdings
 	pipelines  map[int]*pipeline // alive ones
-	// steps and contextAt cover the migration that brought the deployment
-	// about: until contextAt its sources are needed.
-	steps     []migrate.Step
-	contextAt vtime.Time
+	broken     bool              // a pipeline has died
+	// steps is the migration, from begin on, that brought the deployment about:
+	// its sources are needed until each step has ended.
+	steps []migrate.Step
+	begin vtime.Time
 }
 
 // pipeline is one data-parallel replica of the deployment.
@@ -31,7 +32,10 @@ type pipeline struct {
 	leader  string
 	nodes   []string
 	waiting map[string]bool // nodes that have not reported their stage yet
+	up      startUp
 	running runningBatch
+
+	accepting bool // takes requests into its pool
 }
 
 // runningBatch is the last batch that the leader told of; no ids when idle.
@@ -46,7 +50,7 @@ type runningBatch struct {
 func (p *pipeline) ready() bool { return len(p.waiting) == 0 }
 
 func newDeployment() deployment {
-	return deployment{held: migrate.NewHoldings(), pipelines: make(map[int]*pipeline), contextAt: 0}
+	return deployment{held: migrate.NewHoldings(), pipelines: make(map[int]*pipeline)}
 }
 
 // alive lists the living pipelines by number.
@@ -58,23 +62,25 @@ func (d *deployment) alive() []*pipeline {
 	return out
 }
 
-// readyPipelines lists the pipelines that take requests, by number.
-func (d *deployment) readyPipelines() []int {
+// accepting lists the pipelines that take requests, by number.
+func (d *deployment) accepting() []int {
 	var out []int
 	for _, p := range d.alive() {
-		if p.ready() {
+		if p.accepting {
 			out = append(out, p.index)
 		}
 	}
 	return out
 }
 
-// broken reports whether a pipeline of the configuration has died.
-func (d *deployment) broken() bool { return len(d.pipelines) < d.config.Data }
-
 // started reports whether every living pipeline serves.
 func (d *deployment) started() bool {
-	return len(d.readyPipelines()) == len(d.pipelines)
+	for _, p := range d.pipelines {
+		if !p.ready() {
+			return false
+		}
+	}
+	return true
 }
 
 // sameDevices reports whether the deployment works on exactly the devices of

@@ -16,6 +16,7 @@ import (
 	"github.com/spotserve/spotserve/core/fleet"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/serve"
+	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/tune"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -32,14 +33,18 @@ type MetaContextManager struct {
 
 	fleet    *fleet.InstanceManager
 	requests *serve.Manager
-	required float64 // requests/s
+	required requirement
+	rate     rateEstimator
+
+	policy policy
+	shape  topology.ParallelConfig // solved once, where the policy says so
 
 	term     uint64
 	plans    uint64
 	phase    phase
 	deployed deployment
 	change   change
-	adding   bool // a hot add waits for its instances
+	adding   bool // a change that stops nobody waits for its instances
 
 	draining bool
 	finished bool
@@ -54,6 +59,7 @@ type totals struct {
 	refused       int
 	unfinished    int
 	served        int
+	dropped       int // requests that the artifact would have dropped
 	usd           float64
 }
 
@@ -83,7 +89,8 @@ func (m *MetaContextManager) Step(now vtime.Time, ev event.Event) []effect.Effec
 }
 
 func (m *MetaContextManager) start(run string, spec experiment.Spec) {
-	m.emit.Run, m.spec, m.required = run, spec, spec.RequiredThroughput
+	m.emit.Run, m.spec, m.policy = run, spec, policyOf(spec)
+	m.required.rps, m.rate.window = spec.RequiredThroughput, spec.RateWindow
 	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager()
 	m.deployed = newDeployment()
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
@@ -95,13 +102,22 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	}
 	memory := cost.MemoryModel{
 		Model: spec.Model, GPUMemoryBytes: spec.Instance.GPUMemoryBytes,
-		MigrationBuffer: cost.DefaultMigrationBuffer, TokensPerSeq: spec.PromptTokens + spec.OutputTokens,
+		MigrationBuffer: spec.MigrationBuffer, TokensPerSeq: spec.PromptTokens + spec.OutputTokens,
 	}
 	m.latency = latency
 	m.controller = tune.NewParallelizationController(latency, memory)
-	m.mapper = assign.RankOrder{}
 	m.geometry = migrate.NewGeometry(spec.Model, latency.MaxTensor())
-	m.migrator = migrate.Direct{Geometry: m.geometry, Instance: spec.Instance, Engine: spec.Engine}
+	m.mapper = assign.RankOrder{}
+	if m.policy.mapped {
+		m.mapper = assign.KuhnMunkres{Geometry: m.geometry}
+	}
+	m.migrator = migrate.Planner{
+		Geometry: m.geometry, Instance: spec.Instance, Engine: spec.Engine,
+		BufferBytes: spec.MigrationBuffer, MemoryAware: m.policy.planned,
+	}
+	if m.rate.window > 0 {
+		m.emit.Timer(timerRate, vtime.Time(m.rate.window))
+	}
 }
 
 func (m *MetaContextManager) take(ev event.Event) {
@@ -118,8 +134,10 @@ func (m *MetaContextManager) take(ev event.Event) {
 	case event.InstanceLost:
 		m.lose(b.Nodes)
 	case event.ThroughputRequired:
-		m.required = b.RequestsPerSecond
-		m.consider()
+		if m.rate.window == 0 {
+			m.required.announce(b.RequestsPerSecond, b.From)
+			m.consider()
+		}
 	case event.RunEnded:
 		m.end(b.Reason)
 	case event.RequestArrived:

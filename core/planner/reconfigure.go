@@ -2,10 +2,11 @@ package planner
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"time"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/tune"
@@ -13,126 +14,158 @@ import (
 )
 
 // reconfigure plans the next configuration on the nodes that stay and sets it
-// in motion: nothing runs at this point.
+// in motion. What has to stop has stopped; what is kept runs on.
 func (m *MetaContextManager) reconfigure() {
-	t := m.aim(m.fleet.Staying())
-	config := t.choice.Best.Config
 	before := m.deployed
-	batches := m.change.batches
-	slices.SortStableFunc(batches, func(a, b interrupted) int {
-		return cmp.Or(cmp.Compare(b.committed, a.committed), cmp.Compare(a.ids[0], b.ids[0]))
-	})
-	heirs := min(config.Data, len(batches))
-	for _, b := range batches[heirs:] {
-		m.requests.Requeue(b.ids)
-	}
-	plan, inherited := m.plan(t, before.held, batches[:heirs])
-	m.commitPlan(t, plan, 0)
-	for d := range config.Data {
-		m.startPipeline(d)
-	}
-	resumed := 0
-	resume := make(map[int][]event.AssignedRequest)
-	for i, b := range inherited {
-		if b == nil {
-			m.requests.Requeue(batches[i].ids)
-			continue
-		}
-		resume[i] = m.requests.Resume(i, b.ids)
-		resumed += len(b.ids)
-	}
-	requeued := -resumed
-	for _, b := range batches {
-		requeued += len(b.ids)
-	}
-	m.announce(t, before, plan, resumed, requeued)
-	m.apply(before, 0, resume)
-	m.change = change{goal: m.change.goal}
-	m.phase = starting
-	m.settle()
-}
-
-// addPipelines starts more pipelines beside those that run (hot add).
-func (m *MetaContextManager) addPipelines() {
-	t := m.aim(m.fleet.Staying())
-	if !m.needed(t) || !m.hotAdd(t) {
+	at := m.change.goal.at
+	first := m.aim(m.fleet.Staying(), at, nil)
+	if len(first.kept) < len(before.pipelines) {
+		// The fleet has changed since: more pipelines have to stop.
+		m.phase = steady
 		m.consider()
 		return
 	}
-	before := m.deployed
-	added := t
-	added.placements = t.placements[len(before.placements):]
-	plan, _ := m.plan(added, before.held, nil)
-	m.commitPlan(t, plan, before.config.Data)
-	maps.Copy(m.deployed.pipelines, before.pipelines)
-	for d := before.config.Data; d < t.choice.Best.Config.Data; d++ {
-		m.startPipeline(d)
+	batches := m.inheritable(first)
+	t := m.aim(m.fleet.Staying(), at, inheritances(batches, m.requests.CachedTokens))
+	fresh := t.fresh()
+	plan := m.plan(t, before.held, batches)
+	m.deploy(t, plan)
+	for _, d := range fresh {
+		m.startPipeline(d, plan)
 	}
-	m.announce(t, before, plan, 0, 0)
-	m.apply(before, before.config.Data, nil)
+	resume, resumed, requeued := m.inherit(batches, plan)
+	m.announce(t, before, plan, resumed, requeued)
+	m.apply(t, before, resume)
+	m.change = change{goal: m.change.goal}
 	m.phase = starting
+	m.accept()
 	m.settle()
 }
 
-// plan plans the migration to t. What cannot make a deadline is given up in
-// the declared order: first the KV cache, then the model context of leaving
-// nodes, which is then taken from elsewhere. inherited holds the batches whose
-// cache moves along, nil for those given up.
-func (m *MetaContextManager) plan(t target, held *migrate.Holdings, batches []interrupted) (migrate.Plan, []*interrupted) {
-	setup := m.spec.Engine.MigrationSetup
-	task := migrate.Task{
-		Config: t.choice.Best.Config, Placements: t.placements, Held: held, Leaving: m.fleet.Leaving(),
-	}
-	inherited := make([]*interrupted, len(batches))
-	for i := range batches {
-		inherited[i] = &batches[i]
-		task.Inherit = append(task.Inherit, migrate.Inheritance{
-			From: batches[i].pipeline, To: i, Tokens: m.requests.CachedTokens(batches[i].ids),
-		})
-	}
-	plan := m.migrator.Plan(task)
-	if !plan.Missed(m.emit.Now, setup) {
-		return plan, inherited
-	}
-	task.Inherit = nil
-	clear(inherited)
-	if plan = m.migrator.Plan(task); !plan.Missed(m.emit.Now, setup) {
-		return plan, inherited
-	}
-	task.Held = held.Without(slices.Collect(maps.Keys(task.Leaving)))
-	return m.migrator.Plan(task), inherited
+// heir is an interrupted batch and the new pipeline that is to inherit it; -1
+// if none is.
+type heir struct {
+	interrupted
+	to int
 }
 
-// commitPlan makes the plan the deployment in force; pipelines from number
-// first on are new.
-func (m *MetaContextManager) commitPlan(t target, plan migrate.Plan, first int) {
-	m.plans++
-	config := t.choice.Best.Config
-	held := m.deployed.held.Clone()
-	if first == 0 {
-		held = migrate.NewHoldings()
-	}
-	for _, p := range t.placements {
-		if p.Position.Data >= first {
-			held.Put(migrate.Holding{Device: p.Device, Pipeline: p.Position.Data, Model: m.geometry.Region(config, p.Position)})
+// inheritable gives the interrupted batches, most progress first, then by id,
+// to the new pipelines of t by number. Batches that no pipeline is left for
+// keep their tokens but not their cache, and so do those whose cache takes
+// longer to move than to compute again (section 4.1: migrating has to beat
+// rerouting).
+func (m *MetaContextManager) inheritable(t target) []heir {
+	batches := slices.Clone(m.change.batches)
+	slices.SortStableFunc(batches, func(a, b interrupted) int {
+		return cmp.Or(cmp.Compare(b.committed, a.committed), cmp.Compare(a.ids[0], b.ids[0]))
+	})
+	fresh := t.fresh()
+	out := make([]heir, len(batches))
+	for i, b := range batches {
+		out[i] = heir{b, -1}
+		if len(fresh) > 0 && m.worthMoving(b, t.config()) {
+			out[i].to, fresh = fresh[0], fresh[1:]
 		}
 	}
-	contextAt := m.emit.Now.Add(plan.Estimate - m.spec.Engine.MigrationSetup)
-	if m.plans == 1 {
-		// The first deployment finds its context in place (artifact: no disk
-		// load at time 0).
-		contextAt, plan.Steps = m.emit.Now, nil
+	return out
+}
+
+// worthMoving reports whether the KV cache of b arrives sooner on a pipeline of
+// config than a prefill would make it again.
+func (m *MetaContextManager) worthMoving(b interrupted, config topology.ParallelConfig) bool {
+	bytes := float64(m.spec.Model.KVBytesPerToken) * float64(m.requests.CachedTokens(b.ids))
+	nodes := float64(max(1, config.DevicesPerPipeline()/max(1, m.spec.Instance.GPUs)))
+	move := vtime.Duration(bytes / nodes / m.spec.Instance.InterNodeBytesPerSecond)
+	n := 1
+	for n < len(b.ids) {
+		n *= 2
+	}
+	again := m.latency.PrefillTokens(config, n, m.requests.LongestPrefill(b.ids))
+	return move < time.Duration(float64(again)*m.spec.Engine.ExecutionScale)
+}
+
+func inheritances(heirs []heir, tokens func([]event.RequestID) int) []migrate.Inheritance {
+	var out []migrate.Inheritance
+	for _, h := range heirs {
+		if h.to >= 0 {
+			out = append(out, migrate.Inheritance{From: h.pipeline, To: h.to, Tokens: tokens(h.ids)})
+		}
+	}
+	return out
+}
+
+// plan plans the migration to the new pipelines of t. Approaches that restart
+// or reroute load from disk.
+func (m *MetaContextManager) plan(t target, held *migrate.Holdings, heirs []heir) migrate.Plan {
+	if m.plans == 0 {
+		return migrate.Plan{}
+	}
+	placements := t.of(func(pipeline int) bool { return !slices.Contains(t.kept, pipeline) })
+	if m.policy.start == restarted || m.policy.start == rerouted {
+		held = migrate.NewHoldings()
+	}
+	leaving := m.fleet.Leaving()
+	if m.spec.Quirks == experiment.QuirksArtifact {
+		leaving = nil // the artifact's nodes stay up, and may be read from for longer
+	}
+	return m.migrator.Plan(migrate.Task{
+		Begin: m.emit.Now, Config: t.config(), Placements: placements, Held: held,
+		Leaving: leaving, Inherit: inheritances(heirs, m.requests.CachedTokens),
+	})
+}
+
+// inherit hands the batches whose cache moves along to their new pipelines and
+// puts all others back into the queue.
+func (m *MetaContextManager) inherit(heirs []heir, plan migrate.Plan) (resume map[int][]event.AssignedRequest, resumed, requeued int) {
+	resume = make(map[int][]event.AssignedRequest)
+	moved := 0
+	for _, h := range heirs {
+		kept := h.to >= 0 && plan.Kept[moved]
+		if h.to >= 0 {
+			moved++
+		}
+		switch {
+		case kept:
+			resume[h.to] = m.requests.Resume(h.to, h.ids)
+			resumed += len(h.ids)
+		case m.spec.Quirks == experiment.QuirksArtifact && h.to < 0:
+			// The artifact forgets these. Ours never loses a request: they stay
+			// unserved, and end with the run.
+			m.totals.dropped += len(h.ids)
+		default:
+			m.requests.Requeue(h.ids)
+			requeued += len(h.ids)
+		}
+	}
+	return resume, resumed, requeued
+}
+
+// deploy makes t the deployment in force, with the kept pipelines as they are.
+func (m *MetaContextManager) deploy(t target, plan migrate.Plan) {
+	m.plans++
+	before := m.deployed
+	config := t.config()
+	held := migrate.NewHoldings()
+	for _, p := range t.placements {
+		held.Put(migrate.Holding{Device: p.Device, Pipeline: p.Position.Data, Model: m.geometry.Region(config, p.Position)})
 	}
 	m.deployed = deployment{
 		epoch:  event.Epoch{Term: m.term, N: m.plans},
 		config: config, limit: m.batchLimit(config), placements: t.placements, held: held,
-		pipelines: make(map[int]*pipeline), steps: plan.Steps, contextAt: contextAt,
+		pipelines: make(map[int]*pipeline), steps: plan.Steps, begin: m.emit.Now,
+	}
+	for _, d := range t.kept {
+		m.deployed.pipelines[d] = before.pipelines[d]
 	}
 }
 
-// batchLimit is the running batch limit: the largest that the experiment
-// allows and the profile covers, whatever B was solved for (artifact).
+// batchLimit is the running batch limit: what the configuration was solved for
+// where the approach says so, else the largest that the experiment allows and
+// the profile covers (artifact).
 func (m *MetaContextManager) batchLimit(c topology.ParallelConfig) int {
+	if m.policy.own {
+		return c.Batch
+	}
 	limit := 1
 	for n := 1; n <= m.spec.BatchLimit; n *= 2 {
 		if m.latency.Covers(c, n) {
@@ -142,9 +175,9 @@ func (m *MetaContextManager) batchLimit(c topology.ParallelConfig) int {
 	return limit
 }
 
-func (m *MetaContextManager) startPipeline(index int) {
+func (m *MetaContextManager) startPipeline(index int, plan migrate.Plan) {
 	d := &m.deployed
-	p := &pipeline{index: index, epoch: d.epoch, waiting: make(map[string]bool)}
+	p := &pipeline{index: index, epoch: d.epoch, waiting: make(map[string]bool), up: m.startUp(index, plan)}
 	for _, place := range d.placements {
 		if place.Position.Data != index {
 			continue
@@ -173,23 +206,23 @@ func (m *MetaContextManager) announce(t target, before deployment, plan migrate.
 	for _, c := range t.choice.RunnersUp {
 		chosen.RunnersUp = append(chosen.RunnersUp, candidate(c))
 	}
+	ready := m.emit.Now
 	for _, p := range d.alive() {
 		chosen.Pipelines = append(chosen.Pipelines, event.PipelinePlace{Pipeline: p.index, Leader: p.leader, Nodes: p.nodes})
+		ready = max(ready, p.up.engine, p.up.context())
 	}
 	m.fact(chosen)
 	deadline := vtime.Never
 	for _, s := range d.steps {
 		deadline = min(deadline, s.Deadline)
 	}
-	if m.plans == 1 {
-		plan = migrate.Plan{}
-	}
 	m.fact(event.MigrationPlanned{
-		Epoch: d.epoch, Begin: m.emit.Now, Deadline: deadline, ReadyAt: max(m.engineReadyAt(), d.contextAt),
+		Epoch: d.epoch, Begin: m.emit.Now, Deadline: deadline, ReadyAt: ready,
 		Estimate: plan.Estimate, Steps: len(d.steps),
 		ModelBytes: plan.ModelBytes, CacheBytes: plan.CacheBytes, DiskBytes: plan.DiskBytes,
 		InterNodeBytes: plan.InterNodeBytes, BusiestNodeBytes: plan.BusiestNodeBytes,
-		BusiestIntraBytes: plan.BusiestIntraBytes, ResumedRequests: resumed, RequeuedRequests: requeued,
+		BusiestIntraBytes: plan.BusiestIntraBytes, PeakBufferBytes: plan.PeakBufferBytes,
+		ResumedRequests: resumed, RequeuedRequests: requeued,
 	})
 }
 
@@ -197,12 +230,8 @@ func candidate(c tune.Candidate) event.Candidate {
 	return event.Candidate{Config: c.Config, Latency: c.Latency, Throughput: c.Throughput}
 }
 
-func (m *MetaContextManager) engineReadyAt() vtime.Time {
-	return m.emit.Now.Add(m.spec.Engine.EngineStart)
-}
-
 // apply sends every node that took or takes part its share of the plan.
-func (m *MetaContextManager) apply(before deployment, first int, resume map[int][]event.AssignedRequest) {
+func (m *MetaContextManager) apply(t target, before deployment, resume map[int][]event.AssignedRequest) {
 	d := &m.deployed
 	present := m.fleet.Present()
 	for _, node := range nodesOf(slices.Concat(before.placements, d.placements)) {
@@ -223,21 +252,42 @@ func (m *MetaContextManager) apply(before deployment, first int, resume map[int]
 		for _, p := range d.alive() {
 			switch {
 			case !slices.Contains(p.nodes, node):
-			case p.index < first:
+			case slices.Contains(t.kept, p.index):
 				cmd.Keep = append(cmd.Keep, p.index)
 			default:
-				start := event.PipelineStart{
-					Pipeline: p.index, Leader: p.leader == node,
-					EngineReadyAt: m.engineReadyAt(), ContextReadyAt: d.contextAt,
-				}
-				if start.Leader {
-					start.Resume = resume[p.index]
-				}
-				cmd.Pipelines = append(cmd.Pipelines, start)
+				cmd.Pipelines = append(cmd.Pipelines, m.pipelineStart(p, node, resume[p.index]))
 			}
 		}
 		m.command(node, cmd)
 	}
+}
+
+func (m *MetaContextManager) pipelineStart(p *pipeline, node string, resume []event.AssignedRequest) event.PipelineStart {
+	start := event.PipelineStart{
+		Pipeline: p.index, Leader: p.leader == node,
+		EngineReadyAt: p.up.engine, StagesReadyAt: p.up.stages,
+	}
+	if start.Leader {
+		start.Resume = resume
+	}
+	return start
+}
+
+// accept opens the pipelines that take requests before they serve, and comes
+// again for the next one.
+func (m *MetaContextManager) accept() {
+	next := vtime.Never
+	for _, p := range m.deployed.alive() {
+		switch {
+		case p.up.accepts == p.up.engine || p.accepting:
+		case p.up.accepts <= m.emit.Now:
+			p.accepting = true
+		default:
+			next = min(next, p.up.accepts)
+		}
+	}
+	m.emit.Timer(timerAccept, next)
+	m.dispatch()
 }
 
 // stageStarted counts a node's stage in; when the last one is up, its pipeline
@@ -249,6 +299,7 @@ func (m *MetaContextManager) stageStarted(node string, b event.StageStarted) {
 	}
 	delete(p.waiting, node)
 	if p.ready() {
+		p.accepting = true
 		m.dispatch()
 	}
 	m.settle()
@@ -257,11 +308,12 @@ func (m *MetaContextManager) stageStarted(node string, b event.StageStarted) {
 // settle ends the start-up when every living pipeline serves, and looks at what
 // happened meanwhile.
 func (m *MetaContextManager) settle() {
-	if m.phase == starting && m.deployed.started() {
-		m.phase = steady
-		m.consider()
-		if m.draining {
-			m.drained()
-		}
+	if m.phase != starting || !m.deployed.started() {
+		return
+	}
+	m.phase = steady
+	m.consider()
+	if m.draining {
+		m.drained()
 	}
 }

@@ -18,6 +18,7 @@ func (m *MetaContextManager) arrive(b event.RequestArrived) {
 		return
 	}
 	if m.requests.Arrive(b, m.emit.Now) {
+		m.rate.arrive(m.emit.Now)
 		m.dispatch()
 	}
 }
@@ -26,7 +27,7 @@ func (m *MetaContextManager) arrive(b event.RequestArrived) {
 // is arranged to stop still gets some: what it does not begin comes back.
 func (m *MetaContextManager) dispatch() {
 	policy := serve.Policy{Batching: m.spec.Batching, PoolDepth: m.spec.PoolDepth}
-	for _, a := range m.requests.Dispatch(policy, m.deployed.readyPipelines()) {
+	for _, a := range m.requests.Dispatch(policy, m.deployed.accepting()) {
 		p := m.deployed.pipelines[a.Pipeline]
 		m.command(p.leader, event.AssignRequests{Epoch: p.epoch, Pipeline: p.index, Requests: a.Requests})
 	}
@@ -43,7 +44,8 @@ func (m *MetaContextManager) batchStarted(b event.BatchStarted) {
 }
 
 func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
-	if p := m.deployed.pipelineOf(b.Pipeline, b.Epoch); p != nil && p.running.id == b.Batch {
+	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+	if p != nil && p.running.id == b.Batch && m.spec.Stateful() {
 		m.requests.Commit(p.running.ids, b.Tokens)
 	}
 }
@@ -106,7 +108,7 @@ func (m *MetaContextManager) end(reason event.EndReason) {
 // deployed and nothing will be.
 func (m *MetaContextManager) drained() {
 	hopeless := m.phase == steady && m.deployed.config.IsZero()
-	if m.requests.Totals().Open == 0 || hopeless {
+	if m.requests.Totals().Open == m.totals.dropped || hopeless {
 		m.finish(event.EndOfTrace)
 	}
 }
@@ -127,13 +129,14 @@ func (m *MetaContextManager) finish(reason event.EndReason) {
 	}
 	t := m.requests.Totals()
 	m.fact(event.RunFinished{
-		Reason: reason, Accepted: t.Accepted, Completed: completed, UnfinishedAtEnd: m.totals.unfinished,
+		Reason: reason, Accepted: t.Accepted, Completed: completed, UnfinishedAtEnd: m.totals.unfinished, Dropped: m.totals.dropped,
 		Refused: m.totals.refused, Lost: t.Accepted - completed - m.totals.unfinished, Duplicated: t.Duplicated,
 		LateFacts: m.totals.lateFacts, Interruptions: m.totals.interruptions,
 		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd, TokensServed: m.totals.served,
 	})
-	m.emit.Timer(timerPlan, vtime.Never)
-	m.emit.Timer(timerHotAdd, vtime.Never)
+	for _, timer := range []string{timerPlan, timerAdd, timerAccept, timerRate} {
+		m.emit.Timer(timer, vtime.Never)
+	}
 }
 
 // account prices one stay of a node.

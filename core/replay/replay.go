@@ -38,9 +38,10 @@ func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Playe
 	p.add(0, start)
 	for _, c := range t.Changes {
 		if c.At < t.End {
-			p.change(c, start.Spec.Grace)
+			p.change(c, start.Spec.Grace, overrun(start.Spec, c, t.Changes))
 		}
 	}
+	p.fleet = slices.DeleteFunc(p.fleet, func(ev event.Event) bool { return ev.Time > 0 && ev.Time >= t.End })
 	slices.SortStableFunc(p.fleet[1:], func(a, b event.Event) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(rank(a), rank(b)))
 	})
@@ -56,7 +57,25 @@ func (p *Player) add(at vtime.Time, body event.Body) {
 	p.fleet = append(p.fleet, event.Event{Time: at, Body: body})
 }
 
-func (p *Player) change(c experiment.Change, grace time.Duration) {
+// overrun is how much longer than announced the removed nodes of c stay: with
+// the artifact's quirks as long again as their grace period, because the
+// artifact's nodes never really go. A node that comes back sooner does not stay.
+func overrun(s experiment.Spec, c experiment.Change, all []experiment.Change) time.Duration {
+	if s.Quirks != experiment.QuirksArtifact || c.Kind != experiment.Remove {
+		return 0
+	}
+	for _, other := range all {
+		soon := other.At >= c.At && other.At <= c.At.Add(s.Grace)
+		if soon && other.Kind == experiment.Add && slices.ContainsFunc(other.Instances, func(i experiment.Instance) bool {
+			return slices.ContainsFunc(c.Instances, func(gone experiment.Instance) bool { return gone.Node == i.Node })
+		}) {
+			return 0
+		}
+	}
+	return s.Grace
+}
+
+func (p *Player) change(c experiment.Change, grace, overrun time.Duration) {
 	noticed := max(0, c.At.Add(-grace))
 	announce := grace > 0 && c.At > 0
 	switch c.Kind {
@@ -73,7 +92,7 @@ func (p *Player) change(c experiment.Change, grace time.Duration) {
 		if announce {
 			p.add(noticed, event.PreemptionNoticed{Nodes: nodes, Deadline: c.At})
 		}
-		p.add(c.At, event.InstanceLost{Nodes: nodes})
+		p.add(c.At.Add(overrun), event.InstanceLost{Nodes: nodes})
 	case experiment.Throughput:
 	}
 	if c.RequiredThroughput > 0 {

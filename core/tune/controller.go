@@ -82,6 +82,22 @@ func (c *ParallelizationController) Choose(r Request) Choice {
 	}
 }
 
+// Fixed keeps (P, M, B) of a configuration solved before and lets D alone follow
+// the GPUs at hand; D may be 0.
+func (c *ParallelizationController) Fixed(shape topology.ParallelConfig, gpus, tokens int) Choice {
+	if shape.IsZero() {
+		return Choice{Why: "no configuration was found when the shape was solved for"}
+	}
+	shape.Data = gpus / shape.DevicesPerPipeline()
+	if shape.Data == 0 {
+		return Choice{Why: fmt.Sprintf("%d GPUs are fewer than the %d of one pipeline", gpus, shape.DevicesPerPipeline())}
+	}
+	return Choice{
+		Best: c.Evaluate(shape, tokens),
+		Why:  fmt.Sprintf("%d pipelines of a shape solved before fit %d GPUs", shape.Data, gpus),
+	}
+}
+
 type shape struct{ pipeline, tensor int }
 
 // pick keeps the better of what it is offered.
@@ -129,7 +145,7 @@ func (c *ParallelizationController) candidates(r Request) func(func(Candidate) b
 							if !c.latency.DividesLayers(p) || !c.memory.Fits(cfg, b) || !c.latency.Covers(cfg, b) {
 								continue
 							}
-							if !yield(c.evaluate(cfg, r.OutputTokens)) {
+							if !yield(c.Evaluate(cfg, r.OutputTokens)) {
 								return
 							}
 						}
@@ -140,7 +156,8 @@ func (c *ParallelizationController) candidates(r Request) func(func(Candidate) b
 	}
 }
 
-func (c *ParallelizationController) evaluate(cfg topology.ParallelConfig, tokens int) Candidate {
+// Evaluate returns what the latency model expects of a configuration.
+func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, tokens int) Candidate {
 	s := c.latency.BatchSeconds(cfg, cfg.Batch, tokens)
 	return Candidate{
 		Config:     cfg,

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"time"
+
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/topology"
 )
@@ -13,19 +15,22 @@ type ContextDaemon struct {
 	placed   []topology.Placement
 	received int64
 	loaded   int64
+	complete time.Duration
 }
 
 // Apply replaces what the daemon keeps by the node's part of a new
 // configuration.
 func (d *ContextDaemon) Apply(b event.ApplyMigration) {
 	d.epoch, d.placed = b.Epoch, b.Placements
-	d.received, d.loaded = 0, 0
+	d.received, d.loaded, d.complete = 0, 0, 0
 	for _, s := range b.Steps {
-		switch {
-		case !d.here(s.To):
-		case s.FromDisk():
+		if !d.here(s.To) {
+			continue
+		}
+		d.complete = max(d.complete, s.After)
+		if s.FromDisk() {
 			d.loaded += s.Bytes
-		default:
+		} else {
 			d.received += s.Bytes
 		}
 	}
@@ -34,6 +39,9 @@ func (d *ContextDaemon) Apply(b event.ApplyMigration) {
 func (d *ContextDaemon) here(to topology.Device) bool {
 	return len(d.placed) > 0 && d.placed[0].Device.Node == to.Node
 }
+
+// Complete is when, after the plan's begin, the last piece is there.
+func (d *ContextDaemon) Complete() time.Duration { return d.complete }
 
 // Received is how many bytes came from other devices for the present
 // configuration.

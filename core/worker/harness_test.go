@@ -13,6 +13,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/internal/fixture"
+	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/core/worker"
@@ -69,12 +70,14 @@ func serving(t *testing.T, s experiment.Spec) *node {
 }
 
 // plan gives node a the only position of pipeline 0. Its engine is up 7 s and
-// its context complete contextAt seconds into the run.
+// its context complete contextAt seconds into the run, by a step that moves
+// nothing.
 func plan(epoch event.Epoch, contextAt float64, resume ...event.AssignedRequest) event.ApplyMigration {
 	return event.ApplyMigration{
 		Epoch: epoch, Config: config, BatchLimit: 4, Placements: []topology.Placement{{Device: device}},
+		Steps: []migrate.Step{{To: device, After: vtime.Duration(contextAt)}},
 		Pipelines: []event.PipelineStart{{
-			Leader: true, EngineReadyAt: vtime.Seconds(7), ContextReadyAt: vtime.Seconds(contextAt), Resume: resume,
+			Leader: true, EngineReadyAt: vtime.Seconds(7), StagesReadyAt: []vtime.Time{vtime.Seconds(contextAt)}, Resume: resume,
 		}},
 	}
 }
@@ -165,6 +168,9 @@ func line(ev event.Event) string {
 			progress = append(progress, fmt.Sprintf("%d+%d", r.Request, r.Committed))
 		}
 		what = fmt.Sprintf("exit with %v, not begun %v", progress, b.Unprocessed)
+		if len(progress) == 0 && b.Computed > 0 {
+			what += fmt.Sprintf(", %d tokens in vain", b.Computed)
+		}
 	}
 	return fmt.Sprintf("%.3f %s", ev.Time.Seconds(), what)
 }

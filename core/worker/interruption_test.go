@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 )
 
 // running returns a node with request 1 in a batch since 10.01 s: its prefill ends
@@ -171,4 +172,24 @@ func TestAnArrangementKeepsTheCommits(t *testing.T) {
 		"10.030 batch 1 of [1]", "12.330 batch 1 has 3 tokens", "12.630 batch 1 has 6 tokens",
 		"12.730 exit with [1+7], not begun []",
 	)
+}
+
+// TestAStatelessPipelineKeepsNothing: baselines and ablation levels 3 and 4
+// begin interrupted requests anew.
+func TestAStatelessPipelineKeepsNothing(t *testing.T) {
+	for name, change := range map[string]func(*experiment.Spec){
+		"rerouting":           func(s *experiment.Spec) { s.Approach = experiment.Rerouting },
+		"reparallelization":   func(s *experiment.Spec) { s.Approach = experiment.Reparallelization },
+		"without arrangement": func(s *experiment.Spec) { s.Level = 3 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spec()
+			s.CommitInterval = 3
+			change(&s)
+			n := serving(t, s)
+			n.send(assign(epoch1, request(1, 0), request(2, 0), request(3, 0)), leave(epoch1, 12.8))
+			n.until(30)
+			n.said("10.030 batch 1 of [1 2]", "12.730 exit with [], not begun [1 2 3], 7 tokens in vain")
+		})
+	}
 }

@@ -15,12 +15,12 @@ import (
 // pipeline is the engine of one data-parallel replica, as its leader runs it:
 // starting, then idle or running a batch, until it exits for a migration.
 type pipeline struct {
-	w         *Worker
-	index     int
-	epoch     event.Epoch
-	config    topology.ParallelConfig
-	limit     int        // requests in a batch
-	contextAt vtime.Time // all context is in place
+	w        *Worker
+	index    int
+	epoch    event.Epoch
+	config   topology.ParallelConfig
+	limit    int          // requests in a batch
+	stagesAt []vtime.Time // each stage has its context
 
 	up       bool
 	polling  bool
@@ -45,7 +45,7 @@ func (b *batch) whole() bool { return b.stopAfter == b.timetable.Tokens }
 func newPipeline(w *Worker, b event.ApplyMigration, s event.PipelineStart) *pipeline {
 	return &pipeline{
 		w: w, index: s.Pipeline, epoch: b.Epoch, config: b.Config, limit: b.BatchLimit,
-		contextAt: s.ContextReadyAt, resume: s.Resume,
+		stagesAt: s.StagesReadyAt, resume: s.Resume,
 	}
 }
 
@@ -88,9 +88,7 @@ func (p *pipeline) poll() {
 	}
 	now := p.w.emit.Now
 	timetable := p.timetable(requests, resumed)
-	// Stages fill in order, so a prefill may run ahead of the last stage's
-	// context by its own length. A resumed batch needs all of it at once.
-	if gate := p.contextAt.Add(-timetable.Prefill); now < gate {
+	if gate := p.gate(timetable.Prefill); now < gate {
 		p.pollAt(gate)
 		return
 	}
@@ -112,6 +110,16 @@ func (p *pipeline) poll() {
 		p.pool = p.pool[len(requests):]
 	}
 	p.run(&batch{id: p.batches + 1, requests: requests, timetable: timetable, stopAfter: stopAfter}, resumed)
+}
+
+// gate is when a batch may begin: its prefill must not reach a stage before the
+// stage's context does. A batch without prefill needs all stages at once.
+func (p *pipeline) gate(prefill time.Duration) vtime.Time {
+	var gate vtime.Time
+	for stage, at := range p.stagesAt {
+		gate = max(gate, at.Add(-prefill*time.Duration(stage)/time.Duration(len(p.stagesAt))))
+	}
+	return gate
 }
 
 // run begins a batch.
@@ -138,7 +146,7 @@ func (p *pipeline) setEnd() {
 func (p *pipeline) setCommit() {
 	next := p.batch.committed + p.w.spec.CommitInterval
 	at := vtime.Never
-	if p.w.spec.CommitInterval > 0 && next < p.batch.stopAfter {
+	if p.w.spec.CommitInterval > 0 && p.w.spec.Stateful() && next < p.batch.stopAfter {
 		at = p.batch.timetable.At(next)
 	}
 	p.w.emit.Timer(timerName(timerCommit, p.index), at)
@@ -229,9 +237,11 @@ func (p *pipeline) exit() {
 	if b := p.batch; b != nil {
 		fact.Batch, fact.StartedAt = b.id, b.timetable.Start
 		done := min(max(b.timetable.Done(now), b.committed), b.stopAfter)
+		fact.Computed = done
 		for _, r := range b.requests {
-			if done == 0 && b.timetable.Prefill > 0 {
-				// Cut in its prefill: there is no whole KV cache to carry.
+			if done == 0 && b.timetable.Prefill > 0 || !p.w.spec.Stateful() {
+				// Cut in its prefill there is no whole KV cache to carry, and a
+				// stateless approach carries none.
 				fact.Unprocessed = append(fact.Unprocessed, r.Request)
 				continue
 			}

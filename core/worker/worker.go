@@ -121,9 +121,7 @@ func (w *Worker) apply(b event.ApplyMigration) {
 		w.emit.Timer(timerName(timerStage, index), vtime.Never)
 	}
 	w.daemon.Apply(b)
-	ready := b.Begin
 	for _, s := range b.Pipelines {
-		ready = max(ready, s.ContextReadyAt)
 		w.stages[s.Pipeline] = w.stage(b, s)
 		w.emit.Timer(timerName(timerStage, s.Pipeline), s.EngineReadyAt)
 		if s.Leader {
@@ -131,7 +129,7 @@ func (w *Worker) apply(b event.ApplyMigration) {
 		}
 	}
 	if len(b.Pipelines) > 0 {
-		w.emit.Timer(timerContext, ready)
+		w.emit.Timer(timerContext, max(w.emit.Now, b.Begin.Add(w.daemon.Complete())))
 	} else {
 		w.emit.Timer(timerContext, vtime.Never)
 	}

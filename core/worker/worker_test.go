@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
@@ -117,17 +118,20 @@ func TestANodeOfTwoPipelines(t *testing.T) {
 	n.send(event.AssignRequests{Epoch: epoch1, Pipeline: 1, Requests: []event.AssignedRequest{request(2, 0)}})
 	n.until(30)
 	n.said(
-		"7.020 stage 0 up", "7.020 batch 1 of [1]", "8.020 stage 3 up",
-		"9.020 context of 1.1: 0 bytes, 0 from disk", "10.520 batch 1 of [1] done in 3.5s",
+		"7.020 stage 0 up", "8.020 stage 3 up", "9.020 context of 1.1: 0 bytes, 0 from disk",
+		"9.020 batch 1 of [1]", "12.520 batch 1 of [1] done in 3.5s",
 	)
 }
 
 func TestAPrefillRunsAheadOfTheContext(t *testing.T) {
 	n := newNode(t, spec())
-	n.send(plan(epoch1, 15), assign(epoch1, request(1, 0)))
+	cmd := plan(epoch1, 15)
+	cmd.Pipelines[0].StagesReadyAt = []vtime.Time{vtime.Seconds(8), vtime.Seconds(14), vtime.Seconds(10), vtime.Seconds(14.2)}
+	n.send(cmd, assign(epoch1, request(1, 0)))
 	n.until(14)
-	// Stages fill in order: the prefill of 2 s ends with the context, at 15 s.
-	n.said("7.020 stage 0 up", "13.020 batch 1 of [1]")
+	// The prefill of 2 s is at the second of four stages after half a second, at
+	// the last one after one and a half.
+	n.said("7.020 stage 0 up", "13.520 batch 1 of [1]")
 }
 
 func TestDropsWhatTheDaemonDoesNotHold(t *testing.T) {
@@ -135,14 +139,14 @@ func TestDropsWhatTheDaemonDoesNotHold(t *testing.T) {
 	b := topology.Device{Node: "b"}
 	cmd := plan(epoch1, 9)
 	cmd.Steps = []migrate.Step{
-		{From: b, To: device, Bytes: 70, Kind: migrate.CacheContext},
-		{From: b, To: device, Bytes: 30},
-		{From: device, To: b, Bytes: 5}, // sent, not received
-		{To: device, Bytes: 400},        // from disk
+		{From: b, To: device, Bytes: 70, Kind: migrate.CacheContext, After: 2 * time.Second},
+		{From: b, To: device, Bytes: 30, After: 3 * time.Second},
+		{From: device, To: b, Bytes: 5, After: 10 * time.Second}, // sent, not received
+		{To: device, Bytes: 400, After: time.Second},             // from disk
 	}
 	n.send(cmd)
-	n.until(10)
-	n.said("7.020 stage 0 up", "9.020 context of 1.1: 100 bytes, 400 from disk")
+	n.until(8)
+	n.said("7.020 stage 0 up", "3.020 context of 1.1: 100 bytes, 400 from disk")
 }
 
 func TestFencesOldEpochs(t *testing.T) {

@@ -193,7 +193,7 @@ func list[A, B any](c *check, field string, in []A, to func(*check, A) B) []B {
 }
 
 // same converts a list of numbers between types of one width.
-func same[B, A ~uint64](in []A) []B {
+func same[B, A ~int64 | ~uint64](in []A) []B {
 	if len(in) == 0 {
 		return nil
 	}

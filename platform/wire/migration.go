@@ -150,20 +150,20 @@ func stepIn(c *check, m *pb.MigrationStep) migrate.Step {
 
 func pipelineStartOut(c *check, p event.PipelineStart) *pb.PipelineStart {
 	return &pb.PipelineStart{
-		Pipeline:         c.count("pipeline", p.Pipeline),
-		Leader:           p.Leader,
-		EngineReadyAtNs:  int64(p.EngineReadyAt),
-		ContextReadyAtNs: int64(p.ContextReadyAt),
-		Resume:           list(c, "resume", p.Resume, assignedRequestOut),
+		Pipeline:        c.count("pipeline", p.Pipeline),
+		Leader:          p.Leader,
+		EngineReadyAtNs: int64(p.EngineReadyAt),
+		StagesReadyAtNs: same[int64](p.StagesReadyAt),
+		Resume:          list(c, "resume", p.Resume, assignedRequestOut),
 	}
 }
 
 func pipelineStartIn(c *check, m *pb.PipelineStart) event.PipelineStart {
 	return event.PipelineStart{
-		Pipeline:       c.int("pipeline", m.Pipeline),
-		Leader:         m.Leader,
-		EngineReadyAt:  vtime.Time(m.EngineReadyAtNs),
-		ContextReadyAt: vtime.Time(m.ContextReadyAtNs),
-		Resume:         list(c, "resume", m.Resume, assignedRequestIn),
+		Pipeline:      c.int("pipeline", m.Pipeline),
+		Leader:        m.Leader,
+		EngineReadyAt: vtime.Time(m.EngineReadyAtNs),
+		StagesReadyAt: same[vtime.Time](m.StagesReadyAtNs),
+		Resume:        list(c, "resume", m.Resume, assignedRequestIn),
 	}
 }

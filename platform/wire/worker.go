@@ -117,6 +117,7 @@ func pipelineExitedOut(c *check, b event.PipelineExited) *pb.PipelineExited {
 		StartedAtNs: int64(b.StartedAt),
 		Interrupted: list(c, "interrupted", b.Interrupted, progressOut),
 		Unprocessed: same[uint64](b.Unprocessed),
+		Computed:    c.count("computed", b.Computed),
 	}
 }
 
@@ -129,6 +130,7 @@ func pipelineExitedIn(c *check, m *pb.PipelineExited) event.PipelineExited {
 		StartedAt:   vtime.Time(m.StartedAtNs),
 		Interrupted: list(c, "interrupted", m.Interrupted, progressIn),
 		Unprocessed: same[event.RequestID](m.Unprocessed),
+		Computed:    c.int("computed", m.Computed),
 	}
 }
 

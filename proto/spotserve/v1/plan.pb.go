@@ -1019,8 +1019,8 @@ type PipelineStart struct {
 	Leader bool `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
 	// When the engine answers.
 	EngineReadyAtNs int64 `protobuf:"varint,3,opt,name=engine_ready_at_ns,json=engineReadyAtNs,proto3" json:"engine_ready_at_ns,omitempty"`
-	// When all context is in place.
-	ContextReadyAtNs int64 `protobuf:"varint,4,opt,name=context_ready_at_ns,json=contextReadyAtNs,proto3" json:"context_ready_at_ns,omitempty"`
+	// When each stage has all its context.
+	StagesReadyAtNs []int64 `protobuf:"varint,6,rep,packed,name=stages_ready_at_ns,json=stagesReadyAtNs,proto3" json:"stages_ready_at_ns,omitempty"`
 	// An interrupted batch with its KV cache.
 	Resume        []*AssignedRequest `protobuf:"bytes,5,rep,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1078,11 +1078,11 @@ func (x *PipelineStart) GetEngineReadyAtNs() int64 {
 	return 0
 }
 
-func (x *PipelineStart) GetContextReadyAtNs() int64 {
+func (x *PipelineStart) GetStagesReadyAtNs() []int64 {
 	if x != nil {
-		return x.ContextReadyAtNs
+		return x.StagesReadyAtNs
 	}
-	return 0
+	return nil
 }
 
 func (x *PipelineStart) GetResume() []*AssignedRequest {
@@ -1487,7 +1487,9 @@ type RunFinished struct {
 	TokensRecomputed int64   `protobuf:"varint,10,opt,name=tokens_recomputed,json=tokensRecomputed,proto3" json:"tokens_recomputed,omitempty"`
 	CostUsd          float64 `protobuf:"fixed64,11,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	// Prompt and output tokens of the completed requests.
-	TokensServed  int64 `protobuf:"varint,12,opt,name=tokens_served,json=tokensServed,proto3" json:"tokens_served,omitempty"`
+	TokensServed int64 `protobuf:"varint,12,opt,name=tokens_served,json=tokensServed,proto3" json:"tokens_served,omitempty"`
+	// Of the unfinished: what the artifact would have forgotten, with its quirks on.
+	Dropped       int64 `protobuf:"varint,13,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1606,6 +1608,13 @@ func (x *RunFinished) GetTokensServed() int64 {
 	return 0
 }
 
+func (x *RunFinished) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 var File_spotserve_v1_plan_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_plan_proto_rawDesc = "" +
@@ -1701,13 +1710,13 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"placements\x121\n" +
 	"\x05steps\x18\x06 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x129\n" +
 	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\x12\x12\n" +
-	"\x04keep\x18\b \x03(\x03R\x04keep\"\xd6\x01\n" +
+	"\x04keep\x18\b \x03(\x03R\x04keep\"\xda\x01\n" +
 	"\rPipelineStart\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
-	"\x12engine_ready_at_ns\x18\x03 \x01(\x03R\x0fengineReadyAtNs\x12-\n" +
-	"\x13context_ready_at_ns\x18\x04 \x01(\x03R\x10contextReadyAtNs\x125\n" +
-	"\x06resume\x18\x05 \x03(\v2\x1d.spotserve.v1.AssignedRequestR\x06resume\"\x93\x01\n" +
+	"\x12engine_ready_at_ns\x18\x03 \x01(\x03R\x0fengineReadyAtNs\x12+\n" +
+	"\x12stages_ready_at_ns\x18\x06 \x03(\x03R\x0fstagesReadyAtNs\x125\n" +
+	"\x06resume\x18\x05 \x03(\v2\x1d.spotserve.v1.AssignedRequestR\x06resumeJ\x04\b\x04\x10\x05\"\x93\x01\n" +
 	"\x0fAssignedRequest\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12#\n" +
@@ -1732,7 +1741,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x06market\x18\x02 \x01(\x0e2\x14.spotserve.v1.MarketR\x06market\x12\x17\n" +
 	"\afrom_ns\x18\x03 \x01(\x03R\x06fromNs\x12\x13\n" +
 	"\x05to_ns\x18\x04 \x01(\x03R\x04toNs\x12\x10\n" +
-	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xa4\x03\n" +
+	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xbe\x03\n" +
 	"\vRunFinished\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.spotserve.v1.EndReasonR\x06reason\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x03R\baccepted\x12\x1c\n" +
@@ -1749,7 +1758,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x11tokens_recomputed\x18\n" +
 	" \x01(\x03R\x10tokensRecomputed\x12\x19\n" +
 	"\bcost_usd\x18\v \x01(\x01R\acostUsd\x12#\n" +
-	"\rtokens_served\x18\f \x01(\x03R\ftokensServed*[\n" +
+	"\rtokens_served\x18\f \x01(\x03R\ftokensServed\x12\x18\n" +
+	"\adropped\x18\r \x01(\x03R\adropped*[\n" +
 	"\vContextKind\x12\x1c\n" +
 	"\x18CONTEXT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTEXT_KIND_MODEL\x10\x01\x12\x16\n" +

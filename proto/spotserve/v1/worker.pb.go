@@ -484,8 +484,10 @@ type PipelineExited struct {
 	StartedAtNs int64  `protobuf:"varint,5,opt,name=started_at_ns,json=startedAtNs,proto3" json:"started_at_ns,omitempty"`
 	// Its requests, with their KV cache on the pipeline.
 	Interrupted []*Progress `protobuf:"bytes,6,rep,name=interrupted,proto3" json:"interrupted,omitempty"`
-	// Of the pool.
-	Unprocessed   []uint64 `protobuf:"varint,7,rep,packed,name=unprocessed,proto3" json:"unprocessed,omitempty"`
+	// Of the pool, and of an interrupted batch without KV cache.
+	Unprocessed []uint64 `protobuf:"varint,7,rep,packed,name=unprocessed,proto3" json:"unprocessed,omitempty"`
+	// Tokens that the batch had generated since it began.
+	Computed      int64 `protobuf:"varint,8,opt,name=computed,proto3" json:"computed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -569,6 +571,13 @@ func (x *PipelineExited) GetUnprocessed() []uint64 {
 	return nil
 }
 
+func (x *PipelineExited) GetComputed() int64 {
+	if x != nil {
+		return x.Computed
+	}
+	return 0
+}
+
 var File_spotserve_v1_worker_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_worker_proto_rawDesc = "" +
@@ -608,7 +617,7 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\vended_at_ns\x18\x06 \x01(\x03R\tendedAtNs\"B\n" +
 	"\bProgress\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1c\n" +
-	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\"\x82\x02\n" +
+	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\"\x9e\x02\n" +
 	"\x0ePipelineExited\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x13\n" +
@@ -616,7 +625,8 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\x05batch\x18\x04 \x01(\x04R\x05batch\x12\"\n" +
 	"\rstarted_at_ns\x18\x05 \x01(\x03R\vstartedAtNs\x128\n" +
 	"\vinterrupted\x18\x06 \x03(\v2\x16.spotserve.v1.ProgressR\vinterrupted\x12 \n" +
-	"\vunprocessed\x18\a \x03(\x04R\vunprocessedB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
+	"\vunprocessed\x18\a \x03(\x04R\vunprocessed\x12\x1a\n" +
+	"\bcomputed\x18\b \x01(\x03R\bcomputedB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
 
 var (
 	file_spotserve_v1_worker_proto_rawDescOnce sync.Once

@@ -1,0 +1,149 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/spotserve/spotserve/core/assign"
+	"github.com/spotserve/spotserve/core/fleet"
+	"github.com/spotserve/spotserve/core/migrate"
+	"github.com/spotserve/spotserve/core/topology"
+	"github.com/spotserve/spotserve/core/tune"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// target is a configuration with its devices.
+type target struct {
+	choice     tune.Choice
+	placements []topology.Placement
+	kept       []int // running pipelines that stay as they are
+	gpus       int
+}
+
+func (t target) config() topology.ParallelConfig { return t.choice.Best.Config }
+
+// fresh lists the pipelines of t that have to be started, by number.
+func (t target) fresh() []int {
+	var out []int
+	for _, p := range t.placements {
+		if d := p.Position.Data; !slices.Contains(t.kept, d) && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// of returns the placements of the pipelines that pick selects.
+func (t target) of(pick func(pipeline int) bool) []topology.Placement {
+	var out []topology.Placement
+	for _, p := range t.placements {
+		if pick(p.Position.Data) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// aim chooses a configuration for nodes, for the throughput required at the
+// instant at, and maps it.
+func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []migrate.Inheritance) target {
+	devices := fleet.Devices(nodes)
+	t := target{gpus: len(devices), choice: m.choose(len(devices), at)}
+	if m.policy.partial {
+		return m.fill(t, m.untouched(nodes), devices)
+	}
+	if m.policy.hotAdd && m.canKeep(t.config(), nodes) {
+		return m.fill(t, m.deployed.alive(), devices)
+	}
+	t.placements = m.mapper.Map(assign.Request{Config: t.config(), Devices: devices, Held: m.deployed.held, Inherit: inherit})
+	return t
+}
+
+// choose solves for (D, P, M, B), or follows the fleet with D alone where the
+// policy has solved for the rest before.
+func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
+	request := tune.Request{
+		GPUs: gpus, RequiredThroughput: m.required.at(at),
+		BatchLimit: m.spec.BatchLimit, OutputTokens: m.spec.OutputTokens,
+	}
+	if m.policy.shape == adaptive {
+		return m.controller.Choose(request)
+	}
+	if m.shape.IsZero() {
+		if m.policy.shape == largestFleet {
+			request.GPUs = max(gpus, m.spec.LargestFleet)
+		}
+		m.shape = m.controller.Choose(request).Best.Config
+	}
+	return m.controller.Fixed(m.shape, gpus, m.spec.OutputTokens)
+}
+
+// canKeep reports whether every running pipeline can stay as it is in config:
+// the model is cut alike, there are not fewer pipelines, and nobody leaves.
+func (m *MetaContextManager) canKeep(config topology.ParallelConfig, nodes []fleet.Node) bool {
+	d := &m.deployed
+	if d.config.IsZero() || d.broken || config.Data < d.config.Data {
+		return false
+	}
+	same := config
+	same.Data = d.config.Data
+	return same == d.config && len(m.untouched(nodes)) == len(d.pipelines)
+}
+
+// untouched lists the running pipelines that have all their nodes among nodes.
+func (m *MetaContextManager) untouched(nodes []fleet.Node) []*pipeline {
+	return slices.DeleteFunc(m.deployed.alive(), func(p *pipeline) bool {
+		return slices.ContainsFunc(p.nodes, func(name string) bool {
+			return !slices.ContainsFunc(nodes, func(n fleet.Node) bool { return n.Name == name })
+		})
+	})
+}
+
+// fill keeps pipelines where they are and maps the missing ones to the other
+// devices. Kept pipelines keep their numbers; new ones take the free ones.
+func (m *MetaContextManager) fill(t target, kept []*pipeline, devices []topology.Device) target {
+	config := t.config()
+	keptNumbers := make(map[int]bool, len(kept))
+	inUse := make(map[topology.Device]bool)
+	for _, p := range kept {
+		t.kept = append(t.kept, p.index)
+		keptNumbers[p.index] = true
+	}
+	for _, p := range m.deployed.placements {
+		if keptNumbers[p.Position.Data] {
+			t.placements = append(t.placements, p)
+			inUse[p.Device] = true
+		}
+	}
+	idle := slices.DeleteFunc(slices.Clone(devices), func(d topology.Device) bool { return inUse[d] })
+	more := config
+	more.Data = 0
+	if per := config.DevicesPerPipeline(); per > 0 {
+		more.Data = max(0, min(config.Data-len(kept), len(idle)/per))
+	}
+	config.Data = len(kept) + more.Data
+	t.choice.Best = tune.Candidate{}
+	if config.Data > 0 {
+		t.choice.Best = m.controller.Evaluate(config, m.spec.OutputTokens)
+	}
+	var free []int
+	for d := 0; len(free) < more.Data; d++ {
+		if !keptNumbers[d] {
+			free = append(free, d)
+		}
+	}
+	for _, p := range m.mapper.Map(assign.Request{Config: more, Devices: idle, Held: m.deployed.held}) {
+		p.Position.Data = free[p.Position.Data]
+		t.placements = append(t.placements, p)
+	}
+	slices.SortFunc(t.placements, func(a, b topology.Placement) int {
+		return a.Position.Rank(config) - b.Position.Rank(config)
+	})
+	return t
+}
+
+// needed reports whether t differs from what is deployed. The same
+// configuration on the same devices needs nothing, whatever idle spares do.
+func (m *MetaContextManager) needed(t target) bool {
+	d := &m.deployed
+	return d.broken || t.config() != d.config || !d.sameDevices(t.placements)
+}
