@@ -138,6 +138,11 @@ type Timeline struct {
 	End      vtime.Time
 }
 
+// BoundsMigration reports whether migrations keep within MigrationBuffer: the
+// baselines move nothing, and the ablation without the migration planner knows
+// no bound.
+func (s Spec) BoundsMigration() bool { return s.Approach == SpotServe && s.Level < 2 }
+
 // Stateful reports whether interrupted requests keep their tokens and KV cache.
 // The baselines, and the ablation without the interruption arranger, commit a
 // request only when it completes.

@@ -19,6 +19,7 @@ type Checker struct {
 	filled   map[topology.DevicePosition]topology.Device
 	nodes    map[pipeline][]string
 	lost     map[pipeline]vtime.Time // when the first node of a pipeline went
+	buffer   int64                   // U_max; 0 if the approach keeps none
 	terminal int
 	accepted int
 	err      error
@@ -62,6 +63,12 @@ func (c *Checker) Take(ev event.Event) {
 		return
 	}
 	switch b := ev.Body.(type) {
+	case event.RunStarted:
+		if b.Spec.BoundsMigration() {
+			c.buffer = b.Spec.MigrationBuffer
+		}
+	case event.MigrationPlanned:
+		c.migration(ev, b)
 	case event.RequestArrived:
 		if c.requests[b.Request] == nil {
 			c.requests[b.Request] = &life{}
@@ -99,6 +106,13 @@ func (c *Checker) Take(ev event.Event) {
 func (c *Checker) fail(promise int, ev event.Event, format string, args ...any) {
 	c.err = fmt.Errorf("promise %d broken at %s by %s (%s): %s",
 		promise, ev.Time, ev.ID(), ev.Body.Kind(), fmt.Sprintf(format, args...))
+}
+
+// migration is promise 5: no GPU ever holds more than U_max in transit.
+func (c *Checker) migration(ev event.Event, b event.MigrationPlanned) {
+	if c.buffer > 0 && b.PeakBufferBytes > c.buffer {
+		c.fail(5, ev, "plan %s holds up to %d bytes in transit on one GPU, allowed are %d", b.Epoch, b.PeakBufferBytes, c.buffer)
+	}
 }
 
 // end is promise 1: every accepted request reaches exactly one terminal state.

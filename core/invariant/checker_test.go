@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/invariant"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
@@ -40,6 +41,11 @@ func moved(ready, deadline float64) event.ApplyMigration {
 		Epoch: epoch,
 		Steps: []migrate.Step{{After: vtime.Duration(ready), Deadline: vtime.Seconds(deadline)}},
 	}
+}
+
+// bounded opens a run with a migration buffer of 1 GiB.
+func bounded(a experiment.Approach) event.RunStarted {
+	return event.RunStarted{Spec: experiment.Spec{Approach: a, MigrationBuffer: 1 << 30}}
 }
 
 // script is a run of two nodes with one pipeline and one request, one event a
@@ -95,6 +101,9 @@ func TestChecker(t *testing.T) {
 
 		{"in time", script(moved(30, 30)), ""},
 		{"past a deadline", script(moved(30.001, 30)), "promise 4 broken"},
+		{"within the buffer", script(bounded(experiment.SpotServe), event.MigrationPlanned{PeakBufferBytes: 1 << 30}), ""},
+		{"beyond the buffer", script(bounded(experiment.SpotServe), event.MigrationPlanned{PeakBufferBytes: 1<<30 + 1}), "promise 5 broken"},
+		{"no buffer to keep", script(bounded(experiment.Reparallelization), event.MigrationPlanned{PeakBufferBytes: 1 << 40}), ""},
 	} {
 		c := invariant.NewChecker()
 		for _, ev := range tt.events {
