@@ -257,7 +257,7 @@ func (a *actor) step(ev event.Event) {
 }
 
 // publish sends the outbox, and the watermark on its own if nothing carried it
-// and somebody waits for it.
+// and somebody waits for it. After the end nobody does.
 func (a *actor) publish(ctx context.Context) error {
 	next := a.agenda.NextTime()
 	if a.reading {
@@ -265,7 +265,7 @@ func (a *actor) publish(ctx context.Context) error {
 	}
 	mark, announce := a.role.mark(next, len(a.outbox) > 0)
 	a.stamp(mark)
-	if announce {
+	if announce && !a.role.done() {
 		a.marks++
 		a.outbox = append(a.outbox, event.Event{
 			Run: a.Run, Source: a.Name, Seq: a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,

@@ -7,6 +7,7 @@ package rollcall
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,9 +49,9 @@ func Answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) 
 }
 
 // Call asks who is here and collects answers until enough says so or wait, in
-// wall time, is over.
-func Call(ctx context.Context, b Bus, wait time.Duration, enough func([]event.ServicePresent) bool) ([]event.ServicePresent, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+// wall time, is over. An error says nothing about who is here.
+func Call(caller context.Context, b Bus, wait time.Duration, enough func([]event.ServicePresent) bool) ([]event.ServicePresent, error) {
+	ctx, cancel := context.WithTimeout(caller, wait)
 	defer cancel()
 	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectPresent)
 	if err != nil {
@@ -68,7 +69,7 @@ func Call(ctx context.Context, b Bus, wait time.Duration, enough func([]event.Se
 		select {
 		case m, ok := <-sub.C():
 			if !ok {
-				return values(present), sub.Err()
+				return values(present), errors.Join(sub.Err(), caller.Err())
 			}
 			answer, err := wire.DecodeControl(m.Subject, m.Data)
 			who, ok := answer.(event.ServicePresent)
