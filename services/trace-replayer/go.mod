@@ -9,6 +9,7 @@ require (
 	github.com/spotserve/spotserve/catalog v0.0.0
 	github.com/spotserve/spotserve/core v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (

@@ -50,6 +50,7 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 	log := s.Log.With("run", q.run)
 	log.Info("run begins", "nodes", len(q.spec.Nodes), "requests", len(q.timeline.Arrivals), "end", q.timeline.End)
 	player := replay.NewPlayer(q.run, event.RunStarted{Spec: q.spec, WallStart: wallStart.UnixNano()}, q.timeline)
+	var last event.Event
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	for player.PeekTime() != vtime.Never {
@@ -65,21 +66,43 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 			return ctx.Err()
 		}
 		for player.PeekTime() <= pace.Now() || stopped == nil && player.PeekTime() != vtime.Never {
-			ev, _ := player.Next()
-			if err := actor.Publish(ctx, s.Bus, ev); err != nil {
-				return fmt.Errorf("trace-replayer: run %s: %w", q.run, err)
+			last, _ = player.Next()
+			if err := s.publish(ctx, last); err != nil {
+				return err
 			}
-			s.events.Inc()
 		}
 	}
-	select {
-	case _, ok := <-finished.C():
-		if !ok {
-			return finished.Err()
+	for {
+		select {
+		case _, ok := <-finished.C():
+			if !ok {
+				return finished.Err()
+			}
+			log.Info("run is finished")
+			return nil
+		case <-stopped:
+			stopped = nil
+			if !q.spec.Drain {
+				continue // it is about to finish by itself
+			}
+			log.Info("run is stopped while it drains")
+			end := last
+			end.Seq++
+			end.Time = max(last.Time, pace.Now())
+			end.Body = event.RunEnded{Reason: event.Stopped}
+			if err := s.publish(ctx, end); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		log.Info("run is finished")
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+}
+
+func (s *service) publish(ctx context.Context, ev event.Event) error {
+	if err := actor.Publish(ctx, s.Bus, ev); err != nil {
+		return fmt.Errorf("trace-replayer: run %s: %w", ev.Run, err)
+	}
+	s.events.Inc()
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/oklog/run"
@@ -79,6 +80,7 @@ type service struct {
 	Options
 	stops  chan event.StopExperiment
 	queue  []queued
+	ending sync.WaitGroup // runs that were stopped before their turn
 	runs   *prometheus.CounterVec
 	events prometheus.Counter
 }
@@ -105,16 +107,23 @@ func (s *service) register() error {
 	return nil
 }
 
-// run takes starts as they come and plays one experiment at a time.
-func (s *service) run(ctx context.Context, ready func()) error {
+// run takes starts as they come and plays one experiment at a time. It returns
+// when all that it plays has ended with it.
+func (s *service) run(ctx context.Context, ready func()) (err error) {
 	starts, err := s.Bus.Consume(ctx, bus.Control, durable, wire.SubjectStart)
 	if err != nil {
 		return fmt.Errorf("trace-replayer: consume starts: %w", err)
 	}
 	defer starts.Stop()
 	ready()
+	ctx, cancel := context.WithCancel(ctx)
 	var playing chan error // of the experiment in progress; nil if there is none
 	stop := func(string) bool { return false }
+	defer func() {
+		cancel()
+		err = errors.Join(err, wait(playing))
+		s.ending.Wait()
+	}()
 	for {
 		if playing == nil && len(s.queue) > 0 {
 			next := s.queue[0]
@@ -124,10 +133,10 @@ func (s *service) run(ctx context.Context, ready func()) error {
 		select {
 		case d, ok := <-starts.C():
 			if !ok {
-				return errors.Join(starts.Err(), wait(playing))
+				return starts.Err()
 			}
 			if err := s.answer(ctx, d); err != nil {
-				return errors.Join(err, wait(playing))
+				return err
 			}
 		case b := <-s.stops:
 			if !stop(b.Run) {
@@ -211,8 +220,13 @@ func (s *service) dequeue(ctx context.Context, run string) {
 		if q.run == run {
 			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
 			// It gets its beginning and its end, so that the store knows of it.
-			_, stop := s.begin(ctx, q)
+			ended, stop := s.begin(ctx, q)
 			stop(run)
+			s.ending.Go(func() {
+				if err := <-ended; err != nil && ctx.Err() == nil {
+					s.Log.Error("run broken off", "run", run, "error", err)
+				}
+			})
 			return
 		}
 	}
