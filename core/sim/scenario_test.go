@@ -15,6 +15,7 @@ import (
 // parseScenario reads the upper part of a transcript, one command a line:
 //
 //	model 20B|6.7B|small         the published experiment to start from
+//	approach NAME [LEVEL]        spotserve, rerouting, reparallelization; the ablation level
 //	grace SECONDS                notice ahead of every change
 //	drain                        run on until every request is answered
 //	add SECONDS NODE...          nodes join, by number
@@ -55,6 +56,15 @@ func (s *scenario) command(words []string) error {
 			return fmt.Errorf("unknown model")
 		}
 		s.spec = model()
+		return nil
+	}
+	if name == "approach" && len(args) > 0 {
+		s.spec.Approach = experiment.Approach(args[0])
+		if len(args) == 2 {
+			level, err := strconv.Atoi(args[1])
+			s.spec.Level = level
+			return err
+		}
 		return nil
 	}
 	numbers := make([]float64, len(args))
