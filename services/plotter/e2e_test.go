@@ -12,6 +12,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/services/plotter"
+	"github.com/spotserve/spotserve/services/plotter/figure"
 )
 
 func TestE2E(t *testing.T) {
@@ -111,7 +112,8 @@ func TestE2E(t *testing.T) {
 				t.Fatal(err)
 			}
 			var series []string
-			for _, s := range f.Series {
+			tail := f.Drawing.(figure.Tail)
+			for _, s := range tail.Series {
 				series = append(series, s.Label)
 				for _, l := range s.Seeds {
 					series[len(series)-1] += fmt.Sprintf(" %g", l[0])
@@ -120,8 +122,8 @@ func TestE2E(t *testing.T) {
 			for _, c := range []struct{ what, got, want string }{
 				{"runs", strings.Join(f.Runs, " "), tt.drawn},
 				{"series", strings.Join(series, ", "), tt.series},
-				{"caption", strings.Join(f.Caption, "; "), tt.caption},
-				{"notes", strings.Join(f.Notes, "; "), tt.notes},
+				{"caption", strings.Join(tail.Caption, "; "), tt.caption},
+				{"notes", strings.Join(tail.Notes, "; "), tt.notes},
 				{"name", f.Name, tt.file},
 			} {
 				if c.got != c.want {
@@ -237,7 +239,7 @@ func TestE2EDrawsThePercentilesOfTheRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		drawn := 0
-		for _, s := range f.Series {
+		for _, s := range f.Drawing.(figure.Tail).Series {
 			for _, got := range s.Seeds {
 				ms := slices.Sorted(slices.Values(latencies[drawn]))
 				sum := 0.0

@@ -3,10 +3,8 @@ package plotter
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -14,58 +12,194 @@ import (
 	"github.com/spotserve/spotserve/platform/store"
 )
 
-// selectRuns returns the newest finished run of each approach and seed, oldest
-// first. There is at least one, and all have the same model, trace and
-// settings.
-func selectRuns(ctx context.Context, r store.Reader, q Query) ([]store.Run, error) {
+// Query selects the runs of a figure. An empty field selects all, but runs of
+// different models or settings are never drawn together, nor those of different
+// traces unless the figure compares traces.
+type Query struct {
+	Model, Trace     string
+	Arrivals, Quirks string
+	// Seed selects one seed where a figure shows the requests of one. 0 is the
+	// seed that most approaches have a run of.
+	Seed uint64
+	// Run selects the model, the trace and all settings of this run, and its
+	// seed where that matters.
+	Run string
+}
+
+// sheet says which runs a figure shows, and where.
+type sheet struct {
+	name string // of the figure: plot NAME
+	// kinds are those of its runs. The first is the one that the figure is
+	// about; runs of others stand beside those.
+	kinds  []experiment.Kind
+	places []place
+	// traces tells whether the figure compares traces. If not, all its runs have
+	// one.
+	traces bool
+	// oneSeed tells whether the figure is of one seed.
+	oneSeed bool
+	// command makes a run for the figure.
+	command func(Query) string
+}
+
+// place is where the runs of one experiment stand, whatever their seeds: a
+// line, a point of one, a group of bars.
+type place struct {
+	name   string // of the experiment, where it is missing
+	series string // what the legend calls it
+	point  string // which point of the series, if that has several
+	look   int    // as in package figure
+	// holds tells whether a run of the sheet's kinds stands here.
+	holds func(store.Run) bool
+}
+
+// label is the place's full name on the figure.
+func (p place) label() string { return strings.TrimSpace(p.series + " " + p.point) }
+
+// shows tells whether a run has a place.
+func (s sheet) shows(run store.Run) bool {
+	return slices.ContainsFunc(s.places, func(p place) bool { return p.holds(run) })
+}
+
+// subject is what all runs of one figure have in common beside their settings.
+func (s sheet) subject(run store.Run) string {
+	if s.traces {
+		return run.Model
+	}
+	return run.Model + " on " + run.Trace
+}
+
+// choices are the flags that select a subject.
+func (s sheet) choices() string {
+	if s.traces {
+		return "-m MODEL"
+	}
+	return "-m MODEL, -t TRACE"
+}
+
+// selectRuns returns the newest finished run of each kind, approach, trace,
+// level and seed, oldest first. There is at least one, and all have the same
+// subject and settings.
+func (s sheet) selectRuns(ctx context.Context, r store.Reader, q Query) ([]store.Run, error) {
 	want := func(store.Run) bool { return true }
 	if q.Run != "" {
-		like, err := findFinished(ctx, r, q)
+		like, err := s.findFinished(ctx, r, q)
 		if err != nil {
 			return nil, err
 		}
-		q.Model, q.Trace, q.Arrivals, q.Quirks = like.Model, like.Trace, like.Arrivals, like.Quirks
+		q = Query{Run: q.Run, Model: like.Model, Trace: like.Trace, Arrivals: like.Arrivals, Quirks: like.Quirks, Seed: like.Seed}
 		want = func(run store.Run) bool { return settingsOf(run) == settingsOf(like) }
 	}
-	runs, err := store.LatestFinished(ctx, r, store.Filter{Kind: string(experiment.EndToEnd), Model: q.Model, Trace: q.Trace})
+	runs, err := store.LatestFinished(ctx, r, store.Filter{Model: q.Model})
 	if err != nil {
-		return nil, fmt.Errorf("plot e2e: %w", err)
+		return nil, fmt.Errorf("plot %s: %w", s.name, err)
 	}
 	runs = slices.DeleteFunc(runs, func(run store.Run) bool {
-		return !want(run) || q.Arrivals != "" && run.Arrivals != q.Arrivals || q.Quirks != "" && run.Quirks != q.Quirks ||
-			!slices.Contains(approaches(), experiment.Approach(run.Approach))
+		return !slices.Contains(s.kinds, experiment.Kind(run.Kind)) || !s.shows(run) || !want(run) ||
+			!s.traces && q.Trace != "" && run.Trace != q.Trace ||
+			s.oneSeed && q.Seed != 0 && run.Seed != q.Seed ||
+			q.Arrivals != "" && run.Arrivals != q.Arrivals || q.Quirks != "" && run.Quirks != q.Quirks
 	})
 	if len(runs) == 0 {
-		return nil, refuseNothing(ctx, r, q)
+		return nil, s.refuseNothing(ctx, r, q)
 	}
-	if panels := groupBy(runs, func(run store.Run) string { return run.Model + " on " + run.Trace }); len(panels) > 1 {
-		return nil, refuseChoice("are of different models or traces", "-m MODEL, -t TRACE", panels)
+	runs = s.withoutBystanders(runs)
+	if groups := groupBy(runs, s.subject); len(groups) > 1 {
+		return nil, s.refuseChoice("are of different "+s.subjects(), s.choices(), groups)
 	}
 	if groups := groupBy(runs, settingsOf); len(groups) > 1 {
-		return nil, refuseChoice("differ in their settings", "--arrivals, --quirks or --run RUN", named(groups))
+		return nil, s.refuseChoice("differ in their settings", "--arrivals, --quirks or --run RUN", named(groups))
 	}
-	return runs, nil
+	if s.oneSeed {
+		runs = s.fullestSeed(runs)
+	}
+	return s.newest(runs), nil
+}
+
+// withoutBystanders leaves out what stands beside nothing: runs of another
+// kind than the first whose subject has no run of the first. If there are only
+// such runs, they stay.
+func (s sheet) withoutBystanders(runs []store.Run) []store.Run {
+	subjects := map[string]bool{}
+	for _, run := range runs {
+		if run.Kind == string(s.kinds[0]) {
+			subjects[s.subject(run)] = true
+		}
+	}
+	if len(subjects) == 0 {
+		return runs
+	}
+	return slices.DeleteFunc(runs, func(run store.Run) bool { return !subjects[s.subject(run)] })
+}
+
+// fullestSeed returns the runs of the seed that fills most places, the smallest
+// of several.
+func (s sheet) fullestSeed(runs []store.Run) []store.Run {
+	var best []store.Run
+	most := 0
+	bySeed := slices.Clone(runs)
+	slices.SortStableFunc(bySeed, func(a, b store.Run) int { return cmp.Compare(a.Seed, b.Seed) })
+	for _, g := range groupBy(bySeed, func(run store.Run) string { return seedName(run.Seed) }) {
+		filled := 0
+		for _, p := range s.places {
+			if slices.ContainsFunc(g.runs, p.holds) {
+				filled++
+			}
+		}
+		if filled > most {
+			best, most = g.runs, filled
+		}
+	}
+	return best
+}
+
+// newest keeps the last run of each place and seed: runs of two kinds can stand
+// in one.
+func (s sheet) newest(runs []store.Run) []store.Run {
+	type spot struct {
+		place int
+		seed  uint64
+	}
+	at := func(run store.Run) spot {
+		return spot{slices.IndexFunc(s.places, func(p place) bool { return p.holds(run) }), run.Seed}
+	}
+	last := map[spot]string{}
+	for _, run := range runs {
+		last[at(run)] = run.Run
+	}
+	return slices.DeleteFunc(runs, func(run store.Run) bool { return last[at(run)] != run.Run })
+}
+
+// subjects is what runs of different figures differ in.
+func (s sheet) subjects() string {
+	if s.traces {
+		return "models"
+	}
+	return "models or traces"
 }
 
 // findFinished returns the run that the query names, if it can be drawn.
-func findFinished(ctx context.Context, r store.Reader, q Query) (store.Run, error) {
+func (s sheet) findFinished(ctx context.Context, r store.Reader, q Query) (store.Run, error) {
 	run, err := store.FindRun(ctx, r, q.Run)
 	switch {
 	case errors.Is(err, store.ErrNoRun):
-		return run, refuseWithRuns(ctx, r, fmt.Sprintf("plot e2e: the store has no run %s", q.Run))
+		return run, s.refuseWithRuns(ctx, r, fmt.Sprintf("plot %s: the store has no run %s", s.name, q.Run))
 	case err != nil:
-		return run, fmt.Errorf("plot e2e: %w", err)
-	case run.Kind != string(experiment.EndToEnd):
-		return run, &RefusedError{fmt.Sprintf("plot e2e: run %s is of kind %s, not e2e", q.Run, run.Kind)}
+		return run, fmt.Errorf("plot %s: %w", s.name, err)
+	case !slices.Contains(s.kinds, experiment.Kind(run.Kind)):
+		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is of kind %s, not %s", s.name, q.Run, run.Kind, s.kindNames())}
+	case !s.shows(run):
+		return run, &RefusedError{fmt.Sprintf("plot %s: %s on %s has no place on this figure", s.name, describe(run), run.Trace)}
 	case run.Status != "finished":
-		return run, &RefusedError{fmt.Sprintf("plot e2e: run %s is %s; only finished runs are drawn", q.Run, run.Status)}
+		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is %s; only finished runs are drawn", s.name, q.Run, run.Status)}
 	}
 	for _, f := range []struct{ name, asked, has string }{
 		{"model", q.Model, run.Model}, {"trace", q.Trace, run.Trace},
 		{"arrivals", q.Arrivals, run.Arrivals}, {"quirks", q.Quirks, run.Quirks},
+		{"seed", seedName(q.Seed), seedName(run.Seed)},
 	} {
 		if f.asked != "" && f.asked != f.has {
-			return run, &RefusedError{fmt.Sprintf("plot e2e: run %s has %s %s, not %s; leave one of the two away", q.Run, f.name, f.has, f.asked)}
+			return run, &RefusedError{fmt.Sprintf("plot %s: run %s has %s %s, not %s; leave one of the two away", s.name, q.Run, f.name, f.has, f.asked)}
 		}
 	}
 	return run, nil
@@ -89,118 +223,4 @@ func groupBy(runs []store.Run, name func(store.Run) string) []group {
 		groups[i].runs = append(groups[i].runs, run)
 	}
 	return groups
-}
-
-// settingsOf is all that makes runs of one model and trace comparable.
-func settingsOf(run store.Run) string {
-	return run.Arrivals + "\x00" + run.Quirks + "\x00" + run.Settings
-}
-
-// named names each group by arrivals and quirks, and by the further settings
-// in which the groups differ.
-func named(groups []group) []group {
-	values := map[string]map[string]bool{} // of each setting; "" where a group lacks it
-	for _, g := range groups {
-		for key := range settings(g.runs[0]) {
-			values[key] = map[string]bool{}
-		}
-	}
-	for key, seen := range values {
-		for _, g := range groups {
-			seen[settings(g.runs[0])[key]] = true
-		}
-	}
-	out := make([]group, len(groups))
-	for i, g := range groups {
-		parts := []string{"arrivals " + g.runs[0].Arrivals, "quirks " + g.runs[0].Quirks}
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			if len(values[key]) > 1 {
-				parts = append(parts, key+" "+cmp.Or(settings(g.runs[0])[key], "unset"))
-			}
-		}
-		out[i] = group{strings.Join(parts, ", "), g.runs}
-	}
-	return out
-}
-
-// settings are the further settings of a run by their names.
-func settings(run store.Run) map[string]string {
-	if run.Settings == "" {
-		return nil
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(run.Settings), &raw); err != nil {
-		return map[string]string{"settings": run.Settings}
-	}
-	out := make(map[string]string, len(raw))
-	for key, value := range raw {
-		out[key] = string(value)
-	}
-	return out
-}
-
-// refuseChoice lists groups of runs that are not drawn together.
-func refuseChoice(how, choose string, groups []group) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "plot e2e: the finished runs %s, so they are not drawn together; choose with %s:", how, choose)
-	for _, g := range groups {
-		fmt.Fprintf(&b, "\n  %s: ", g.name)
-		for i, run := range g.runs {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(describe(run))
-		}
-	}
-	return &RefusedError{b.String()}
-}
-
-// refuseNothing says what there is instead and how to make what was asked for.
-func refuseNothing(ctx context.Context, r store.Reader, q Query) error {
-	command := fmt.Sprintf("spotserve e2e spotserve %s %s", cmp.Or(q.Model, "20B"), cmp.Or(q.Trace, "As"))
-	asked := "no finished e2e run"
-	if q.Model != "" {
-		asked += " of model " + q.Model
-	}
-	if q.Trace != "" {
-		asked += " on trace " + q.Trace
-	}
-	if q.Arrivals != "" {
-		asked += " with arrivals " + q.Arrivals
-		command += " --arrivals " + q.Arrivals
-	}
-	if q.Quirks != "" {
-		asked += " with quirks " + q.Quirks
-		command += " --quirks " + q.Quirks
-	}
-	return refuseWithRuns(ctx, r, fmt.Sprintf("plot e2e: the store has %s; make one with: %s", asked, command))
-}
-
-// mostListed bounds the runs that a refusal lists.
-const mostListed = 10
-
-// refuseWithRuns adds the newest end-to-end runs of the store to a reason.
-func refuseWithRuns(ctx context.Context, r store.Reader, reason string) error {
-	runs, err := store.ListRuns(ctx, r)
-	if err != nil {
-		return fmt.Errorf("plot e2e: %w", err)
-	}
-	runs = slices.DeleteFunc(runs, func(run store.Run) bool { return run.Kind != string(experiment.EndToEnd) })
-	if len(runs) == 0 {
-		return &RefusedError{reason + "\nit has no e2e runs at all"}
-	}
-	var b strings.Builder
-	b.WriteString(reason + "\nits e2e runs, the newest first:")
-	slices.Reverse(runs)
-	for _, run := range runs[:min(len(runs), mostListed)] {
-		fmt.Fprintf(&b, "\n  %s: %s on %s, arrivals %s, quirks %s, %s", describe(run), run.Model, run.Trace, run.Arrivals, run.Quirks, run.Status)
-	}
-	if more := len(runs) - mostListed; more > 0 {
-		fmt.Fprintf(&b, "\n  and %d more", more)
-	}
-	return &RefusedError{b.String()}
-}
-
-func describe(run store.Run) string {
-	return fmt.Sprintf("%s (%s, seed %d)", run.Run, run.Approach, run.Seed)
 }

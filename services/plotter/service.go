@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/run"
@@ -33,7 +34,7 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
-	// Drawn, if set, hears what became of each run: the files of its figure,
+	// Drawn, if set, hears what became of each run: the files of its figures,
 	// or why it has none.
 	Drawn func(run string, files []string, err error)
 }
@@ -49,8 +50,8 @@ const (
 )
 
 // Setup adds the service to the group: it follows what the collector says and,
-// when all rows of an end-to-end run are in the store, draws the figure of the
-// run's model, trace and settings. Runs that were recorded while no plotter was
+// when all rows of a run are in the store, draws the figures that the run
+// belongs on, as ForRun makes them. Runs that were recorded while no plotter was
 // there wait for the next one.
 func Setup(g *run.Group, o Options) error {
 	if len(o.Formats) == 0 {
@@ -146,17 +147,17 @@ func (s *service) take(m bus.Delivery) {
 	s.ack(m)
 }
 
-// drawPending draws the figure of every pending run. What fails stays pending.
+// drawPending draws the figures of every pending run. What fails stays pending.
 func (s *service) drawPending(ctx context.Context) {
 	for _, name := range slices.Sorted(maps.Keys(s.pending)) {
 		if ctx.Err() != nil {
 			return
 		}
 		if _, still := s.pending[name]; !still {
-			continue // it was on the figure of another one
+			continue // it was on the figures of another one
 		}
 		log := s.Log.With("run", name)
-		f, err := s.draw(ctx, name)
+		figures, err := s.draw(ctx, name)
 		var refused *RefusedError
 		switch {
 		case errors.As(err, &refused):
@@ -169,14 +170,31 @@ func (s *service) drawPending(ctx context.Context) {
 			continue
 		default:
 			s.figures.WithLabelValues("drawn").Inc()
-			log.Info("figure drawn", "figure", filepath.Join(s.Folder, f.Name), "formats", s.Formats, "runs", f.Runs)
-			s.Drawn(name, s.files(f), nil)
+			var files []string
+			for _, f := range figures {
+				log.Info("figure drawn", "figure", filepath.Join(s.Folder, f.Name), "formats", s.Formats, "runs", f.Runs)
+				files = append(files, s.files(f)...)
+			}
+			s.Drawn(name, files, nil)
 		}
 		s.done(name)
-		for _, other := range f.Runs {
+		for _, other := range sharing(figures, name) {
 			s.done(other)
 		}
 	}
+}
+
+// sharing returns the runs whose figures are those of a run: they are of its
+// kind and on all of them.
+func sharing(figures []Figure, run string) []string {
+	if len(figures) == 0 {
+		return nil
+	}
+	kind, _, _ := strings.Cut(run, "-")
+	return slices.DeleteFunc(slices.Clone(figures[0].Runs), func(other string) bool {
+		otherKind, _, _ := strings.Cut(other, "-")
+		return otherKind != kind || slices.ContainsFunc(figures, func(f Figure) bool { return !slices.Contains(f.Runs, other) })
+	})
 }
 
 // done acknowledges a run that is drawn.
@@ -195,22 +213,24 @@ func (s *service) ack(d bus.Delivery) {
 	}
 }
 
-// draw makes the figure of a run's model, trace and settings and saves it.
-func (s *service) draw(ctx context.Context, name string) (f Figure, err error) {
+// draw makes the figures of a run and saves them.
+func (s *service) draw(ctx context.Context, name string) (figures []Figure, err error) {
 	r, err := s.Open(ctx)
 	if err != nil {
-		return Figure{}, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if f, err = E2E(ctx, r, Query{Run: name}); err != nil {
-		return Figure{}, err
+	if figures, err = ForRun(ctx, r, name); err != nil {
+		return nil, err
 	}
-	for _, file := range s.files(f) {
-		if err := f.Save(file); err != nil {
-			return Figure{}, err
+	for _, f := range figures {
+		for _, file := range s.files(f) {
+			if err := f.Save(file); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return f, nil
+	return figures, nil
 }
 
 func (s *service) files(f Figure) []string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,11 @@ type harness struct {
 
 func start(t *testing.T, b *membus.Bus, url string) *harness {
 	t.Helper()
+	return startWith(t, b, url, nil)
+}
+
+func startWith(t *testing.T, b *membus.Bus, url string, drawn func(run string, files []string, err error)) *harness {
+	t.Helper()
 	h := &harness{t: t, bus: b, folder: filepath.Join(t.TempDir(), "figures"), metrics: prometheus.NewRegistry()}
 	var g run.Group
 	interrupt := make(chan struct{})
@@ -58,7 +64,7 @@ func start(t *testing.T, b *membus.Bus, url string) *harness {
 			return open.OpenReader(ctx, url)
 		},
 		Folder: h.folder, Formats: []figure.Format{figure.SVG},
-		Log: slog.New(slog.DiscardHandler), Metrics: h.metrics, Ready: &h.ready,
+		Log: slog.New(slog.DiscardHandler), Metrics: h.metrics, Ready: &h.ready, Drawn: drawn,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +139,7 @@ func TestServiceDrawsWhatIsRecorded(t *testing.T) {
 	url := newStore(t,
 		testRun("e2e-1", "spotserve", 1), testRun("e2e-2", "rerouting", 1),
 		testRun("e2e-3", "spotserve", 1, func(r *store.Run) { r.Trace = "Bs" }),
-		testRun("ondemand-4", "spotserve", 1, func(r *store.Run) { r.Kind = "ondemand" }),
+		testRun("custom-4", "spotserve", 1, func(r *store.Run) { r.Kind = "custom" }),
 	)
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, membus.New(membus.Options{}), url)
@@ -143,7 +149,7 @@ func TestServiceDrawsWhatIsRecorded(t *testing.T) {
 		}
 		record(t, h.bus, "e2e-3")
 		h.expect("e2e-20B-Bs-artifact-none.svg", "drawn=1")
-		record(t, h.bus, "ondemand-4")
+		record(t, h.bus, "custom-4")
 		h.expect("e2e-20B-Bs-artifact-none.svg", "drawn=1 refused=1")
 		record(t, h.bus, "e2e-1")
 		h.expect("e2e-20B-As-artifact-none.svg e2e-20B-Bs-artifact-none.svg", "drawn=2 refused=1")
@@ -170,6 +176,27 @@ func TestServiceCatchesUpAndDrawsEachFigureOnce(t *testing.T) {
 		}
 		if files, err := os.ReadDir(h.folder); err != nil || len(files) != 1 {
 			t.Errorf("got %v, %v", files, err)
+		}
+		h.end()
+	})
+}
+
+// A run that is on a figure of another one still gets the figures that the other
+// one has not.
+func TestServiceDrawsAllFiguresOfEachRun(t *testing.T) {
+	url := newStore(t, testRun("e2e-1", "spotserve", 1), testRun("ondemand-2", "spotserve", 1, onDemand(4)),
+		testRun("ablation-3", "spotserve", 1, ablation(1, "As")), testRun("workload-4", "spotserve", 1, workload("A")),
+		testRun("workload-5", "spotserve", 2, workload("A")), testRun("workload-6", "rerouting", 2, workload("A")))
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New(membus.Options{})
+		record(t, b, "ablation-3", "e2e-1", "ondemand-2", "workload-4", "workload-5", "workload-6")
+		drawn := map[string]int{}
+		h := startWith(t, b, url, func(run string, files []string, err error) { drawn[run] = len(files) })
+		h.expect("ablation-20B-As-artifact-none.svg e2e-20B-As-artifact-none.svg price-20B-artifact-none.svg "+
+			"workload-case-20B-A-artifact-none-seed1.svg workload-case-20B-A-artifact-none-seed2.svg workload-e2e-20B-A-artifact-none.svg", "drawn=5")
+		want := map[string]int{"ablation-3": 1, "e2e-1": 1, "ondemand-2": 1, "workload-4": 2, "workload-5": 2}
+		if !maps.Equal(drawn, want) {
+			t.Errorf("got %v, want %v: workload-6 is on both figures of workload-5", drawn, want)
 		}
 		h.end()
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spotserve/spotserve/platform/store"
@@ -13,7 +14,8 @@ import (
 // testRun is a finished run of 20B on As that tests change.
 func testRun(name, approach string, seed uint64, change ...func(*store.Run)) store.Run {
 	var n int64
-	_, _ = fmt.Sscanf(name, "e2e-%d", &n)
+	_, digits, _ := strings.Cut(name, "-")
+	_, _ = fmt.Sscan(digits, &n)
 	r := store.Run{
 		Run: name, Kind: "e2e", Approach: approach, Model: "20B", Trace: "As", Arrivals: "artifact", Quirks: "none",
 		Seed: seed, Status: "finished", StartedUnixMS: 1000 * n, Accepted: 4, Completed: 4, Settings: `{"grace_s":30}`, Version: 1,

@@ -43,9 +43,10 @@ func FormatOf(path string) (Format, error) {
 	return f, nil
 }
 
+// render draws a page in a format.
 func render(w io.Writer, f Format, p page) error {
 	l := p.layout()
-	height := l.height()
+	width, height := p.width, l.height()
 	switch f {
 	case PNG:
 		c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(pngDPI))
@@ -56,7 +57,7 @@ func render(w io.Writer, f Format, p page) error {
 		l.draw(draw.New(c))
 		return writeSVG(w, c)
 	case PDF:
-		c := newPDF(height)
+		c := newPDF(width, height)
 		l.draw(draw.New(c))
 		_, err := c.WriteTo(w)
 		return err

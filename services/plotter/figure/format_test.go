@@ -13,7 +13,7 @@ func TestSave(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "new", "figures")
 	for ext, want := range magic {
 		path := filepath.Join(folder, "e2e."+ext)
-		if err := panels()["one-approach"].Save(path); err != nil {
+		if err := Save(path, tails()["one-approach"]); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(path)
@@ -31,7 +31,7 @@ func TestSaveRefusesOtherFormats(t *testing.T) {
 		"e2e":     `e2e: figure format "": allowed are png, svg and pdf`,
 	} {
 		path := filepath.Join(folder, name)
-		err := panels()["one-approach"].Save(path)
+		err := Save(path, tails()["one-approach"])
 		if want := folder + string(filepath.Separator) + want; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -45,9 +45,8 @@ func TestSaveThatFailsKeepsTheOldFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bad := panels()["one-approach"]
-	bad.Series[0].Seeds[0][0] = math.NaN()
-	if err := bad.Save(path); err == nil {
+	bad := Tail{Series: []TailSeries{{Label: "SpotServe", Seeds: []Latencies{{math.NaN()}}}}}
+	if err := Save(path, bad); err == nil {
 		t.Error("saved")
 	}
 	if data, err := os.ReadFile(path); err != nil || string(data) != "old" {

@@ -4,38 +4,50 @@ import (
 	"image/color"
 	"strings"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
 // page is a figure with all that stands around it: title, caption and legend
-// above the panel, notes below.
+// above the panels, notes below.
 type page struct {
-	title   string
-	caption []string
-	notes   []string
-	legend  []legendEntry
-	plot    *plot.Plot
+	Text
+	legend []legendEntry
+	panels grid
+	width  vg.Length
+	// height of the page, if its text leaves the panels enough of that.
+	height vg.Length
 }
 
+// legendEntry is a label beside a sample of what it stands for.
 type legendEntry struct {
-	label string
-	look  look
+	label  string
+	sample sample
+}
+
+// sample is a picture in the legend, as high as all.
+type sample struct {
+	width vg.Length
+	draw  func(draw.Canvas)
 }
 
 // Distances on a page.
 const (
 	border      = vg.Length(8)
-	leastPanel  = 1.6 * vg.Inch // with its axes
-	leading     = 1.3           // line height, in font sizes
+	leading     = 1.3 // line height, in font sizes
 	sectionSkip = vg.Length(5)
-	sampleWidth = vg.Length(26) // of a line in the legend
 	sampleGap   = vg.Length(4)
 	entryGap    = vg.Length(14)
 	raise       = 0.1 // of text beside a sample, in font sizes: the eye aligns small letters
 	safeWidth   = 0.9 // of a line: a reader of the SVG may have a wider font
+)
+
+// The sizes of samples in the legend.
+const (
+	sampleHeight = vg.Length(8)
+	lineWidth    = vg.Length(26)
+	markerWidth  = vg.Length(8)
 )
 
 // Text styles of a page.
@@ -47,17 +59,19 @@ func legendStyle() text.Style { return textStyle(sans(9.5), ink) }
 type layout struct {
 	title, caption, notes []string
 	legend                [][]legendEntry // in rows
-	plot                  *plot.Plot
+	panels                grid
+	usual                 vg.Length // height
 }
 
 func (p page) layout() layout {
-	const inner = width - 2*border
+	inner := p.width - 2*border
 	l := layout{
-		title:   wrap(titleStyle(), inner, strings.Fields(p.title), " "),
-		caption: wrap(smallStyle(), inner, p.caption, " · "),
-		plot:    p.plot,
+		title:   wrap(titleStyle(), inner, strings.Fields(p.Title), " "),
+		caption: wrap(smallStyle(), inner, p.Caption, " · "),
+		panels:  p.panels,
+		usual:   p.height,
 	}
-	for _, n := range p.notes {
+	for _, n := range p.Notes {
 		l.notes = append(l.notes, wrap(smallStyle(), inner, strings.Fields(n), " ")...)
 	}
 	x := vg.Length(0)
@@ -75,12 +89,12 @@ func (p page) layout() layout {
 }
 
 // height of the whole page. Much text makes it higher than others, so that the
-// panel stays readable.
+// panels stay readable.
 func (l layout) height() vg.Length {
-	return max(usualHeight, 2*border+l.above()+leastPanel+l.below())
+	return max(l.usual, 2*border+l.above()+l.panels.leastHeight()+l.below())
 }
 
-// above is the height of what stands above the panel, below that of the notes.
+// above is the height of what stands above the panels, below that of the notes.
 func (l layout) above() vg.Length {
 	return linesHeight(titleStyle(), len(l.title)) + linesHeight(smallStyle(), len(l.caption)) +
 		linesHeight(legendStyle(), len(l.legend)) + 2*sectionSkip
@@ -108,12 +122,12 @@ func (l layout) draw(c draw.Canvas) {
 	foot := c
 	foot.Max.Y = c.Min.Y + linesHeight(smallStyle(), len(l.notes))
 	linesAtTop(foot, smallStyle(), l.notes)
-	l.plot.Draw(draw.Crop(c, 0, 0, l.below(), -l.above()))
+	l.panels.draw(draw.Crop(c, 0, 0, l.below(), -l.above()))
 }
 
 func entryWidth(e legendEntry) vg.Length {
 	style := legendStyle()
-	return sampleWidth + sampleGap + style.Width(e.label)
+	return e.sample.width + sampleGap + style.Width(e.label)
 }
 
 // drawRow draws a row of the legend at the top of the canvas.
@@ -122,9 +136,10 @@ func drawRow(c draw.Canvas, row []legendEntry) {
 	style.YAlign = draw.YCenter
 	x, y := c.Min.X, c.Max.Y-lineHeight(style)/2
 	for _, e := range row {
-		c.StrokeLine2(e.look.line, x, y, x+sampleWidth, y)
-		c.DrawGlyph(e.look.marker, vg.Point{X: x + sampleWidth/2, Y: y})
-		c.FillText(style, vg.Point{X: x + sampleWidth + sampleGap, Y: y + style.Font.Size*raise}, e.label)
+		e.sample.draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{
+			Min: vg.Point{X: x, Y: y - sampleHeight/2}, Max: vg.Point{X: x + e.sample.width, Y: y + sampleHeight/2},
+		}})
+		c.FillText(style, vg.Point{X: x + e.sample.width + sampleGap, Y: y + style.Font.Size*raise}, e.label)
 		x += entryWidth(e) + entryGap
 	}
 }

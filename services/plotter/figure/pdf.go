@@ -16,7 +16,7 @@ import (
 // pdfCanvas gives the library text in the encoding of its fonts.
 type pdfCanvas struct{ *vgpdf.Canvas }
 
-func newPDF(height vg.Length) pdfCanvas {
+func newPDF(width, height vg.Length) pdfCanvas {
 	fixPDF()
 	return pdfCanvas{vgpdf.New(width, height)}
 }

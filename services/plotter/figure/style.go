@@ -2,8 +2,6 @@ package figure
 
 import (
 	"image/color"
-	"math"
-	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -13,10 +11,11 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// The size of a figure: a column and a half of a two-column paper.
+// The widths of figures in a two-column paper, and the height of most.
 const (
-	width       = 5.4 * vg.Inch
-	usualHeight = 3.7 * vg.Inch
+	columnAndHalf = 5.4 * vg.Inch
+	bothColumns   = 7.2 * vg.Inch
+	usualHeight   = 3.7 * vg.Inch
 )
 
 const whiskerCap = vg.Length(4)
@@ -25,6 +24,8 @@ var (
 	ink   = color.Gray{0x20}
 	faint = color.Gray{0x59}
 	rule  = color.Gray{0xd9}
+	// ruleOfChange marks an instant. It is darker than the grid.
+	ruleOfChange = color.Gray{0xa0}
 )
 
 // look is how a series is drawn. Colour, marker and dashes all differ, so that
@@ -38,6 +39,19 @@ type look struct {
 // whisker is a thin unbroken line of the same colour.
 func (l look) whisker() draw.LineStyle {
 	return draw.LineStyle{Color: l.line.Color, Width: 0.8}
+}
+
+// lineSample is a line with a marker for the legend.
+func (l look) lineSample() sample {
+	return sample{lineWidth, func(c draw.Canvas) {
+		c.StrokeLine2(l.line, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y)
+		c.DrawGlyph(l.marker, c.Center())
+	}}
+}
+
+// markerSample is a marker for the legend of points without a line.
+func (l look) markerSample() sample {
+	return sample{markerWidth, func(c draw.Canvas) { c.DrawGlyph(l.marker, c.Center()) }}
 }
 
 // lookOf returns look n; they repeat. The colours are those of Paul Tol's
@@ -54,6 +68,7 @@ func lookOf(n int) look {
 		{rgb(0x004488), rgb(0xd3dfec), draw.CircleGlyph{}, 3.1, nil},
 		{rgb(0xc79100), rgb(0xf8edd2), draw.PyramidGlyph{}, 3.8, []vg.Length{5, 2.5}},
 		{rgb(0xa33b4d), rgb(0xf3dfe3), draw.BoxGlyph{}, 3.3, []vg.Length{1.5, 2}},
+		{rgb(0x000000), rgb(0xe6e6e6), hollowCircle{}, 3.1, []vg.Length{6, 2, 1.5, 2}},
 	}
 	d := defs[((n%len(defs))+len(defs))%len(defs)]
 	return look{
@@ -61,6 +76,17 @@ func lookOf(n int) look {
 		marker: draw.GlyphStyle{Color: d.colour, Radius: d.radius, Shape: d.shape},
 		tint:   d.tint,
 	}
+}
+
+// hollowCircle is a circle that hides what is behind it.
+type hollowCircle struct{}
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (hollowCircle) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	c.SetColor(color.White)
+	draw.CircleGlyph{}.DrawGlyph(c, s, at)
+	c.SetColor(s.Color)
+	draw.RingGlyph{}.DrawGlyph(c, s, at)
 }
 
 func rgb(hex uint32) color.RGBA {
@@ -89,25 +115,6 @@ func newPlot() *plot.Plot {
 	grid.Horizontal = draw.LineStyle{Color: rule, Width: 0.6}
 	p.Add(grid)
 	return p
-}
-
-// roundTicks labels every multiple of the smallest 1, 2 or 5 times a power of
-// ten that gives at most seven labels.
-func roundTicks(low, high float64) []plot.Tick {
-	const most = 6 // steps
-	power := math.Pow(10, math.Floor(math.Log10((high-low)/most)))
-	step := power * 10
-	for _, f := range []float64{1, 2, 5} {
-		if (high-low)/(f*power) <= most {
-			step = f * power
-			break
-		}
-	}
-	var ticks []plot.Tick
-	for i := math.Ceil(low / step); i*step <= high; i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'g', 6, 64)})
-	}
-	return ticks
 }
 
 // sans is the one font of all figures. There is no bold: the library cannot

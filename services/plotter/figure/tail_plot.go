@@ -78,7 +78,7 @@ func (s TailSeries) points(dx float64) tailPoints {
 func (p tailPoints) Len() int                { return len(p.x) }
 func (p tailPoints) XY(i int) (x, y float64) { return p.x[i], p.spread[i].Median }
 func (p tailPoints) YError(i int) (low, high float64) {
-	return p.spread[i].Min - p.spread[i].Median, p.spread[i].Max - p.spread[i].Median
+	return p.spread[i].errors()
 }
 
 func (p tailPoints) percentiles() tailPoints { return tailPoints{p.x[1:], p.spread[1:]} }

@@ -1,9 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,41 +13,87 @@ import (
 	"github.com/spotserve/spotserve/services/plotter"
 )
 
+// figure is a subcommand of plot.
+type figure struct {
+	name, short, long, example string
+	trace, seed                bool // flags that it has beside those of all
+	make                       func(context.Context, store.Reader, plotter.Query) (plotter.Figure, error)
+}
+
+func figures() []figure {
+	return []figure{
+		{
+			name: "e2e", short: "draw average and tail latency by approach (Figure 6, one panel)",
+			long: `Draw average, P90 and P95 to P99 of every approach that the store has finished
+runs of: the newest run of each seed, the median of the seeds with their band.`,
+			example: "spotserve plot e2e -m 20B -t As -o fig6.pdf", trace: true, make: plotter.E2E,
+		},
+		{
+			name: "price", short: "draw cost against latency (Figure 7)",
+			long: `Draw the cost of a token against average and P99 latency: the fixed on-demand
+fleets as a line, each approach on As, Bs, As+o and Bs+o as points.`,
+			example: "spotserve plot price -o fig7.pdf", make: plotter.Price,
+		},
+		{
+			name: "workload-e2e", short: "draw average and tail latency under a fluctuating workload (Figure 8, tail panel)",
+			long: `Draw what plot e2e draws, of the runs of the experiment workload on trace A or B.`,
+
+			example: "spotserve plot workload-e2e -t A -o fig8e.pdf", trace: true, make: plotter.WorkloadE2E,
+		},
+		{
+			name: "workload-case", short: "draw each request's latency over time with the configurations (Figure 8, case panel)",
+			long: `Draw the latency of every request by when it arrived, of one workload run of
+each approach, with the rate of the arrivals and the configurations.`,
+			example: "spotserve plot workload-case -t B --seed 2 -o fig8h.pdf", trace: true, seed: true, make: plotter.WorkloadCase,
+		},
+		{
+			name: "ablation", short: "draw average and P99 latency by ablation level (Figure 9, one panel)",
+			long: `Draw average and P99 latency of the ablation levels on trace A (As) or B (Bs).
+End-to-end runs of SpotServe count as level 0.`,
+			example: "spotserve plot ablation -t A -o fig9a.pdf", trace: true, make: plotter.Ablation,
+		},
+	}
+}
+
 func (a *app) plot() *cobra.Command {
+	var names []string
+	for _, f := range figures() {
+		names = append(names, f.name)
+	}
 	cmd := &cobra.Command{
 		Use:   "plot",
 		Short: "draw a figure of the runs in the store",
 		Args:  arguments("figure"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return usagef("unknown figure %q: allowed is e2e", args[0])
+			return usagef("unknown figure %q: allowed are %s", args[0], strings.Join(names, ", "))
 		},
 	}
-	cmd.AddCommand(a.plotE2E())
+	for _, f := range figures() {
+		cmd.AddCommand(a.plotFigure(f))
+	}
 	return cmd
 }
 
-func (a *app) plotE2E() *cobra.Command {
+func (a *app) plotFigure(f figure) *cobra.Command {
 	var q plotter.Query
 	var out string
 	cmd := &cobra.Command{
-		Use:   "e2e",
-		Short: "draw average and tail latency by approach (Figure 6, one panel)",
-		Long: `Draw average, P90 and P95 to P99 of every approach that the store has finished
-runs of: the newest run of each seed, the median of the seeds with their band.
-Runs that differ in their settings are not mixed.`,
-		Example: "  spotserve plot e2e -m 20B -t As -o fig6.pdf",
+		Use:   f.name,
+		Short: f.short,
+		Long: f.long + `
+
+Runs that differ in their settings are not mixed. What the store lacks is named
+on the figure.`,
+		Example: "  " + f.example,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.reader(cmd.Context(), func(r store.Reader) error {
-				figure, err := plotter.E2E(cmd.Context(), r, q)
+				figure, err := f.make(cmd.Context(), r, q)
 				if err != nil {
 					return err
 				}
 				if out == "" {
 					out = filepath.Join(stack.Figures(a.data), figure.Name+".png")
-				}
-				if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-					return err
 				}
 				if err := figure.Save(out); err != nil {
 					return err
@@ -61,9 +108,14 @@ Runs that differ in their settings are not mixed.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&q.Model, "model", "m", "", "model of the runs")
-	fs.StringVarP(&q.Trace, "trace", "t", "", "trace of the runs")
+	if f.trace {
+		fs.StringVarP(&q.Trace, "trace", "t", "", "trace of the runs")
+	}
 	fs.StringVar(&q.Arrivals, "arrivals", "", "arrival kind of the runs")
 	fs.StringVar(&q.Quirks, "quirks", "", "quirks setting of the runs")
+	if f.seed {
+		fs.Uint64Var(&q.Seed, "seed", 0, "seed of the runs (default the one that most approaches have)")
+	}
 	fs.StringVar(&q.Run, "run", "", "a run: draw all that have its model, trace and settings")
 	fs.StringVarP(&out, "out", "o", "", "file to write, .png, .svg or .pdf (default <data>/figures/<name>.png)")
 	return cmd

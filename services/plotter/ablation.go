@@ -1,0 +1,77 @@
+package plotter
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/plotter/figure"
+)
+
+// levels are the ablation levels from 0 on, by their names on the axis and in
+// text. Each also lacks what those before it lack.
+var levels = []struct{ label, name string }{
+	{"SpotServe", "SpotServe"},
+	{"– controller", "without controller"},
+	{"– migration\nplanner", "without migration planner"},
+	{"– interruption\narranger", "without interruption arranger"},
+	{"– device\nmapper", "without device mapper"},
+}
+
+// ablationTraces are the traces by the names that the ablation's command has
+// for them.
+var ablationTraces = map[string]string{"A": "As", "B": "Bs"}
+
+// Ablation makes one panel of Figure 9: average and P99 latency of each
+// ablation level. Level 0 is SpotServe whole, so its end-to-end runs count too.
+func Ablation(ctx context.Context, r store.Reader, q Query) (Figure, error) {
+	q.Trace = cmp.Or(ablationTraces[q.Trace], q.Trace)
+	s := sheet{
+		name: "ablation", kinds: []experiment.Kind{experiment.Ablation, experiment.EndToEnd}, places: levelPlaces(),
+		command: func(q Query) string {
+			for name, trace := range ablationTraces {
+				if trace == q.Trace {
+					return "spotserve ablation 1 " + name
+				}
+			}
+			return "spotserve ablation 1 A"
+		},
+	}
+	c, err := s.collect(ctx, r, q)
+	if err != nil {
+		return Figure{}, err
+	}
+	first := c.runs[0]
+	a := figure.Ablation{Text: figure.Text{
+		Title:   fmt.Sprintf("%s on %s: ablation of SpotServe", first.Model, first.Trace),
+		Caption: append(c.caption(), "each level also lacks what those left of it lack"), Notes: c.notes(),
+	}}
+	for _, l := range levels {
+		a.Levels = append(a.Levels, figure.Level{Label: l.label})
+	}
+	for _, cell := range c.cells {
+		level := &a.Levels[cell.runs[0].Level]
+		for _, m := range cell.runs {
+			level.Seeds = append(level.Seeds, figure.Latency{Avg: m.summary.Avg, P99: m.summary.P99})
+		}
+	}
+	return Figure{
+		Drawing: a, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),
+		Runs: c.names(), Missing: c.missing(),
+	}, nil
+}
+
+func levelPlaces() []place {
+	var places []place
+	for level, l := range levels {
+		places = append(places, place{
+			name: fmt.Sprintf("level %d", level), series: l.name,
+			holds: func(run store.Run) bool {
+				return run.Level == level && run.Approach == string(experiment.SpotServe)
+			},
+		})
+	}
+	return places
+}

@@ -1,0 +1,89 @@
+package plotter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// caption says which runs a figure shows.
+func (c contents) caption() []string {
+	first := c.runs[0]
+	return []string{"arrivals: " + first.Arrivals, "quirks: " + first.Quirks, c.requests(), c.seeds()}
+}
+
+// requests says how many requests the runs accepted.
+func (c contents) requests() string {
+	s := span(c.runs, func(m measuredRun) int { return m.Accepted }) + " requests"
+	if len(c.runs) > 1 {
+		s += " a run"
+	}
+	return s
+}
+
+// seeds says how many seeds each cell has, and what the figure shows of them.
+func (c contents) seeds() string {
+	const (
+		shown      = " (median, min to max)"
+		mostListed = 3
+	)
+	counts := make([]string, len(c.cells))
+	least, most := len(c.cells[0].runs), 0
+	for i, cell := range c.cells {
+		n := len(cell.runs)
+		least, most = min(least, n), max(most, n)
+		counts[i] = fmt.Sprintf("%s %d", cell.label(), n)
+	}
+	switch {
+	case most == 1:
+		return "1 seed"
+	case least == most:
+		return fmt.Sprintf("%d seeds", most) + shown
+	case len(counts) <= mostListed:
+		return "seeds: " + strings.Join(counts, ", ") + shown
+	default:
+		return fmt.Sprintf("%d to %d seeds", least, most) + shown
+	}
+}
+
+// notes tell what the figure alone would hide.
+func (c contents) notes() []string {
+	var notes []string
+	if missing := c.missing(); len(missing) > 0 {
+		notes = append(notes, "not in the store: "+strings.Join(missing, ", "))
+	}
+	var unfinished, late []string
+	for _, cell := range c.bySeries() {
+		left := func(m measuredRun) int { return m.Accepted - m.Completed }
+		if slices.ContainsFunc(cell.runs, func(m measuredRun) bool { return left(m) > 0 }) {
+			unfinished = append(unfinished, cell.series+" "+span(cell.runs, left))
+		}
+		for _, m := range cell.runs {
+			if m.LateFacts > 0 {
+				late = append(late, fmt.Sprintf("%s %d", m.Run.Run, m.LateFacts))
+			}
+		}
+	}
+	if len(unfinished) > 0 {
+		notes = append(notes, "requests not completed in a run, and not shown: "+strings.Join(unfinished, ", "))
+	}
+	if len(late) > 0 {
+		notes = append(notes, "facts that came late, so that the run may differ from a virtual one: "+strings.Join(late, ", "))
+	}
+	if len(c.unmeasured) > 0 {
+		notes = append(notes, noneCompleted(c.unmeasured))
+	}
+	return notes
+}
+
+// span is the range of a number over runs: "652" or "648 to 652".
+func span(runs []measuredRun, of func(measuredRun) int) string {
+	low, high := of(runs[0]), of(runs[0])
+	for _, m := range runs {
+		low, high = min(low, of(m)), max(high, of(m))
+	}
+	if low == high {
+		return fmt.Sprint(low)
+	}
+	return fmt.Sprintf("%d to %d", low, high)
+}

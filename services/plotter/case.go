@@ -1,0 +1,80 @@
+package plotter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/plotter/figure"
+)
+
+// WorkloadCase makes a case panel of Figure 8: of one seed, the latency of
+// every request that each approach answered, by when it arrived, with the
+// approach's configurations and the rate of the arrivals.
+func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) {
+	s := workloadSheet("workload-case")
+	s.oneSeed = true
+	c, err := s.collect(ctx, r, q)
+	if err != nil {
+		return Figure{}, err
+	}
+	first := c.runs[0]
+	f := figure.Case{Text: figure.Text{
+		Title: fmt.Sprintf("%s on %s: latency of each request under a fluctuating workload", first.Model, first.Trace),
+		Caption: []string{
+			"arrivals: " + first.Arrivals, "quirks: " + first.Quirks, "seed " + seedName(first.Seed), c.requests(),
+			"configurations (DxPxM) begin with the change behind them",
+		},
+		Notes: c.notes(),
+	}}
+	for _, cell := range c.cells {
+		m := cell.runs[0]
+		series, arrivals, err := readCase(ctx, r, m.Run.Run)
+		if err != nil {
+			return Figure{}, fmt.Errorf("plot %s: %w", s.name, err)
+		}
+		if f.Arrivals == nil {
+			f.Arrivals = arrivals // runs of one seed and setting have the same
+		}
+		series.Label, series.Look = cell.series, cell.look
+		f.Series = append(f.Series, series)
+	}
+	return Figure{
+		Drawing: f, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks, "seed"+seedName(first.Seed)),
+		Runs: c.names(), Missing: c.missing(),
+	}, nil
+}
+
+// readCase reads the answered requests and the configurations of a run, and
+// when each request arrived, answered or not.
+func readCase(ctx context.Context, r store.Reader, run string) (s figure.CaseSeries, arrivals []float64, err error) {
+	rows, err := r.Query(ctx, "SELECT arrived_ms, latency_ms, status FROM request_latency WHERE run = ? ORDER BY request", run)
+	if err != nil {
+		return s, nil, fmt.Errorf("run %s: %w", run, err)
+	}
+	requests, err := store.Scan[struct {
+		ArrivedMS float64
+		LatencyMS *float64
+		Status    string
+	}](rows)
+	if err != nil {
+		return s, nil, fmt.Errorf("run %s: %w", run, err)
+	}
+	for _, q := range requests {
+		arrivals = append(arrivals, q.ArrivedMS/1e3)
+		if q.Status == "completed" && q.LatencyMS != nil {
+			s.Requests = append(s.Requests, figure.Request{Arrived: q.ArrivedMS / 1e3, Latency: *q.LatencyMS / 1e3})
+		}
+	}
+	changes, err := store.ConfigChanges(ctx, r, run)
+	if err != nil {
+		return s, nil, err
+	}
+	for _, c := range changes {
+		config := figure.Config{At: c.ChangeMS / 1e3, Name: fmt.Sprintf("%dx%dx%d", c.D, c.P, c.M)}
+		if n := len(s.Configs); n == 0 || s.Configs[n-1].Name != config.Name || c.DevicesChanged > 0 {
+			s.Configs = append(s.Configs, config)
+		}
+	}
+	return s, arrivals, nil
+}

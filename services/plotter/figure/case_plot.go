@@ -1,0 +1,150 @@
+package figure
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// rateWindow, in seconds, is what an arrival rate is counted over.
+const rateWindow = 30
+
+const ratePanel = 0.85 * vg.Inch // height
+
+func (c Case) page() (page, error) {
+	pg := page{Text: c.Text, width: bothColumns, height: 4.7 * vg.Inch}
+	if len(c.Arrivals) > 0 {
+		rate, err := c.rate()
+		if err != nil {
+			return page{}, err
+		}
+		pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{rate}, height: ratePanel})
+	}
+	strips := c.strips()
+	pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{strips}, height: stripHeight * vg.Length(len(c.Series))})
+	latency, err := c.latencies()
+	if err != nil {
+		return page{}, err
+	}
+	pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{latency}})
+	for _, s := range c.Series {
+		pg.legend = append(pg.legend, legendEntry{s.Label, caseSample(s.Look)})
+	}
+	return pg, nil
+}
+
+// panel returns axes over the time of the case, with a line at every change of
+// a configuration.
+func (c Case) panel() *plot.Plot {
+	p := newPlot()
+	p.X.Min, p.X.Max = 0, c.end()
+	p.Add(verticals{c.changes(), draw.LineStyle{Color: ruleOfChange, Width: 0.8, Dashes: []vg.Length{2, 2}}})
+	return p
+}
+
+// withoutTimes leaves the labels of the time axis to the panel below.
+func withoutTimes(p *plot.Plot) {
+	p.X.Tick.Marker = plot.ConstantTicks(nil)
+	p.X.Tick.Length = 0
+}
+
+// latencies is the panel of the requests.
+func (c Case) latencies() (*plot.Plot, error) {
+	p := c.panel()
+	p.X.Label.Text = "Arrival (s)"
+	p.X.Tick.Marker = plot.TickerFunc(timeTicks)
+	p.Y.Label.Text = "Latency (s)"
+	most := smallestRange
+	for _, s := range slices.Backward(c.Series) { // the first is on top
+		points := make(plotter.XYs, len(s.Requests))
+		for i, r := range s.Requests {
+			points[i] = plotter.XY{X: r.Arrived, Y: r.Latency}
+			most = max(most, r.Latency)
+		}
+		slices.SortStableFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+		l := requestLook(s.Look)
+		line, err := plotter.NewLine(points)
+		if err != nil {
+			return nil, err
+		}
+		line.LineStyle = l.line
+		dots, err := plotter.NewScatter(points)
+		if err != nil {
+			return nil, err
+		}
+		dots.GlyphStyle = l.marker
+		p.Add(line, dots)
+	}
+	p.X.Min, p.X.Max = 0, c.end()
+	p.Y.Min, p.Y.Max = 0, most*headroom
+	return p, nil
+}
+
+// requestLook makes the marks of a look small enough for hundreds of them.
+func requestLook(n int) look {
+	l := lookOf(n)
+	l.line.Width = 0.5
+	l.line.Dashes = nil
+	l.marker.Radius *= 0.4
+	return l
+}
+
+// caseSample is the mark of a look in the legend, where it can be larger.
+func caseSample(n int) sample {
+	l := requestLook(n)
+	l.marker.Radius = lookOf(n).marker.Radius
+	return l.lineSample()
+}
+
+// rate is the panel of the arrival rate.
+func (c Case) rate() (*plot.Plot, error) {
+	p := c.panel()
+	withoutTimes(p)
+	p.Y.Label.Text = "Requests/s"
+	points := c.rates()
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return nil, err
+	}
+	line.LineStyle = draw.LineStyle{Color: ink, Width: 1}
+	p.Add(line)
+	p.X.Min, p.X.Max = 0, c.end()
+	p.Y.Min, p.Y.Max = 0, max(p.Y.Max*headroom, smallestRange)
+	return p, nil
+}
+
+// rates are the corners of the arrival rate over time: a step a window. The
+// last window ends with the axis.
+func (c Case) rates() plotter.XYs {
+	end := c.end()
+	counts := make([]int, int(math.Ceil(end/rateWindow)))
+	for _, at := range c.Arrivals {
+		counts[min(int(at/rateWindow), len(counts)-1)]++
+	}
+	var points plotter.XYs
+	for i, n := range counts {
+		from, to := float64(i)*rateWindow, min(float64(i+1)*rateWindow, end)
+		rate := float64(n) / (to - from)
+		points = append(points, plotter.XY{X: from, Y: rate}, plotter.XY{X: to, Y: rate})
+	}
+	return points
+}
+
+// verticals are lines across a panel at some times.
+type verticals struct {
+	at []float64
+	draw.LineStyle
+}
+
+// Plot implements plot.Plotter.
+func (v verticals) Plot(c draw.Canvas, p *plot.Plot) {
+	trX, _ := p.Transforms(&c)
+	for _, at := range v.at {
+		c.StrokeLine2(v.LineStyle, trX(at), c.Min.Y, trX(at), c.Max.Y)
+	}
+}
