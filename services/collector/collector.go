@@ -30,10 +30,17 @@ type Bus interface {
 	bus.Consumer
 }
 
+// Store is the part of a store that the collector takes.
+type Store interface {
+	// Write stores the batch: all of it, or it returns an error and may be
+	// called again with the same batch.
+	Write(ctx context.Context, b store.Batch) error
+}
+
 // Options are what the service needs.
 type Options struct {
 	Bus     Bus
-	Store   store.Writer
+	Store   Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
@@ -107,9 +114,11 @@ func (s *service) register() error {
 	return nil
 }
 
-// filters are the facts that become rows.
-func filters() []string {
-	kind := func(place string, b event.Body) string { return "spot.run.*." + place + "." + string(b.Kind()) }
+// filters are the facts of a run that become rows; "*" is every run.
+func filters(run string) []string {
+	kind := func(place string, b event.Body) string {
+		return "spot.run." + run + "." + place + "." + string(b.Kind())
+	}
 	return []string{
 		kind("fleet", event.RunStarted{}), kind("fleet", event.AcquisitionNoticed{}), kind("fleet", event.InstanceAcquired{}),
 		kind("fleet", event.PreemptionNoticed{}), kind("fleet", event.InstanceLost{}),
@@ -124,7 +133,7 @@ const maxBatch = 2000
 
 // run returns nil when its context ends; what is in hand is written first.
 func (s *service) run(ctx context.Context, ready func()) error {
-	facts, err := s.Bus.Consume(ctx, bus.Runs, durableRuns, filters()...)
+	facts, err := s.Bus.Consume(ctx, bus.Runs, durableRuns, filters("*")...)
 	if err != nil {
 		return fmt.Errorf("collector: consume facts: %w", err)
 	}
@@ -145,7 +154,9 @@ func (s *service) run(ctx context.Context, ready func()) error {
 			if !ok {
 				return s.end(ctx, h, facts.Err())
 			}
-			s.take(ctx, h, d)
+			if err := s.take(ctx, h, d); err != nil {
+				return s.end(ctx, h, err)
+			}
 		case d, ok := <-control.C():
 			if !ok {
 				return s.end(ctx, h, control.Err())
@@ -176,35 +187,64 @@ type hand struct {
 
 // take maps a fact. What cannot be read is logged and acknowledged: it would
 // come back for ever.
-func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) {
-	h.deliveries = append(h.deliveries, d)
+func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 	ev, err := wire.Decode(d.Data)
 	if err != nil {
 		s.Log.Warn("skip a fact that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
-		return
+		h.deliveries = append(h.deliveries, d)
+		return nil
 	}
-	before := h.batch.Len()
 	if finished, ok := ev.Body.(event.RunFinished); ok {
-		s.recall(ctx, ev.Run)
+		if !s.mapper.Knows(ev.Run) {
+			if err := s.readAgain(ctx, ev.Run, d.Seq); err != nil {
+				return err
+			}
+		}
 		h.finished = append(h.finished, ev)
 		s.Log.Info("run ends", "run", ev.Run, "completed", finished.Completed, "late_facts", finished.LateFacts)
 	}
+	h.deliveries = append(h.deliveries, d)
+	before := h.batch.Len()
 	s.mapper.Take(ev, d.Published, &h.batch)
 	s.recorded[ev.Run] += h.batch.Len() - before
 	s.waiting.Set(float64(h.batch.Len()))
+	return nil
 }
 
-// recall fetches the row of a run that started before this collector did.
-func (s *service) recall(ctx context.Context, run string) {
-	if s.mapper.Knows(run) {
-		return
-	}
-	row, err := store.FindRun(ctx, s.Store, run)
+// readAgain stores all of a run up to its end, at seq. Where another collector
+// took the run's beginning, nobody knows which of its rows are stored: some
+// facts may come again only after the run's end.
+func (s *service) readAgain(ctx context.Context, run string, seq uint64) error {
+	s.Log.Info("read a run from its beginning, which another collector took", "run", run)
+	facts, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{}, filters(run)...)
 	if err != nil {
-		s.Log.Warn("the start of a finished run is not in the store", "run", run, "error", err)
-		return
+		return fmt.Errorf("collector: follow run %s: %w", run, err)
 	}
-	s.mapper.Know(row)
+	defer facts.Stop()
+	var rows store.Batch
+	s.recorded[run] = 0
+	for m := range facts.C() {
+		if m.Seq >= seq {
+			return s.write(ctx, rows)
+		}
+		ev, err := wire.Decode(m.Data)
+		if err != nil {
+			continue // logged when it was delivered
+		}
+		before := rows.Len()
+		s.mapper.Take(ev, m.Published, &rows)
+		s.recorded[run] += rows.Len() - before
+		if rows.Len() >= maxBatch {
+			if err := s.write(ctx, rows); err != nil {
+				return err
+			}
+			rows = store.Batch{}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("collector: follow run %s: %w", run, facts.Err())
 }
 
 func (s *service) takeControl(h *hand, d bus.Delivery) {
@@ -223,12 +263,11 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
-// flush stores what is in hand, however long the store takes to come back,
-// then acknowledges it and tells of the runs that are complete. It fails only
-// when the context ends or the bus does.
-func (s *service) flush(ctx context.Context, h *hand) error {
-	for wait := firstRetry; h.batch.Len() > 0; wait = min(2*wait, lastRetry) {
-		err := s.Store.Write(ctx, h.batch)
+// write stores rows, however long the store takes to come back. It fails only
+// when the context ends.
+func (s *service) write(ctx context.Context, rows store.Batch) error {
+	for wait := firstRetry; rows.Len() > 0; wait = min(2*wait, lastRetry) {
+		err := s.Store.Write(ctx, rows)
 		if err == nil {
 			break
 		}
@@ -236,23 +275,38 @@ func (s *service) flush(ctx context.Context, h *hand) error {
 			return ctx.Err()
 		}
 		s.failures.Inc()
-		s.Log.Warn("the store does not take rows; they wait in the stream", "rows", h.batch.Len(), "retry_in", wait, "error", err)
+		s.Log.Warn("the store does not take rows; they wait in the stream", "rows", rows.Len(), "retry_in", wait, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	s.count(h.batch)
-	for _, d := range h.deliveries {
-		if err := d.Ack(); err != nil {
-			// It comes again and its rows replace themselves.
-			s.Log.Debug("acknowledgement lost", "seq", d.Seq, "error", err)
-		}
+	s.count(rows)
+	return nil
+}
+
+// flush stores what is in hand, tells of the runs that are complete, and
+// acknowledges it: if telling fails, the end of the run comes again. It fails
+// only when the context ends or the bus does.
+func (s *service) flush(ctx context.Context, h *hand) error {
+	if err := s.write(ctx, h.batch); err != nil {
+		return err
 	}
 	for _, ev := range h.finished {
 		if err := s.tell(ctx, ev); err != nil {
 			return err
+		}
+	}
+	if len(h.finished) > 0 {
+		if err := s.Bus.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	for _, d := range h.deliveries {
+		if err := d.Ack(); err != nil {
+			// It comes again and its rows replace themselves.
+			s.Log.Debug("acknowledgement lost", "seq", d.Seq, "error", err)
 		}
 	}
 	*h = hand{}

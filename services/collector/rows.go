@@ -37,10 +37,8 @@ type Mapper struct {
 // NewMapper returns a mapper that knows no run.
 func NewMapper() *Mapper { return &Mapper{runs: make(map[string]store.Run)} }
 
-// Know tells the mapper the row of a run whose start it has not seen.
-func (m *Mapper) Know(r store.Run) { m.runs[r.Run] = r }
-
-// Knows reports whether the mapper has the row of a run.
+// Knows reports whether a run is in progress, and the mapper has taken its
+// beginning.
 func (m *Mapper) Knows(run string) bool {
 	_, ok := m.runs[run]
 	return ok
