@@ -19,12 +19,11 @@ var mayImport = []struct {
 	{"core", nil},
 	{"proto", nil},
 	{"catalog", []string{"core"}},
-	{"engine", []string{"core"}},
 	{"platform", []string{"core", "proto"}},
-	{"services/*", []string{"platform", "engine", "catalog", "core"}},
-	{"cmd/*", []string{"services/*", "platform", "engine", "catalog", "core"}},
-	{"test", []string{"services/*", "platform", "engine", "catalog", "core", "proto"}},
-	{"bench", []string{"services/*", "platform", "engine", "catalog", "core", "proto"}},
+	{"services/*", []string{"platform", "catalog", "core"}},
+	{"cmd/*", []string{"services/*", "platform", "catalog", "core"}},
+	{"test", []string{"services/*", "platform", "catalog", "core", "proto"}},
+	{"bench", []string{"services/*", "platform", "catalog", "core", "proto"}},
 }
 
 // wireFormat is the only package outside tests and benchmarks that may see the
@@ -66,8 +65,8 @@ func TestImportsGoOneWayObjects(t *testing.T) {
 		{"core/tune", "proto/spotserve/v1", "core must not import proto"},
 		{"proto/spotserve/v1", "core/event", "proto must not import core"},
 		{"catalog", "platform/config", "catalog must not import platform"},
-		{"engine/profiled", "catalog", "engine must not import catalog"},
-		{"platform/actor", "engine", "platform must not import engine"},
+		{"catalog", "platform/store", "catalog must not import platform"},
+		{"platform/actor", "catalog", "platform must not import catalog"},
 		{"platform/actor", "services/planner", "platform must not import services/planner"},
 		{"platform/bus", "proto/spotserve/v1", "only platform/wire"},
 		{"services/planner", "services/worker", "services/planner must not import services/worker"},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,13 @@ process, or on services that run elsewhere.
   spotserve e2e spotserve 20B As              live, 60 times as fast as the clock
   spotserve e2e spotserve 20B As --virtual    the same result in no time
   spotserve sql "SELECT * FROM latency_summary"`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.load(cmd) },
@@ -115,6 +123,21 @@ process, or on services that run elsewhere.
 	)
 	a.all = root
 	return root
+}
+
+// unknownCommand says which commands there are, and which is most like name.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	hint := ""
+	if like := cmd.SuggestionsFor(name); len(like) > 0 {
+		hint = "; did you mean " + like[0] + "?"
+	}
+	return usagef("unknown command %q: allowed are %s%s", name, strings.Join(names, ", "), hint)
 }
 
 // load fills the flags from environment and file.

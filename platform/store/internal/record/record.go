@@ -52,7 +52,8 @@ func value(f reflect.Value) any {
 	case reflect.String:
 		return f.String()
 	}
-	panic("record: row structs have no fields of type " + f.Type().String())
+	// Row structs have no other fields; a driver refuses what it does not know.
+	return f.Interface()
 }
 
 // Set stores the column value v in the field f. NULL makes a pointer nil and
