@@ -15,18 +15,19 @@ import (
 // 2^60 in size nothing overflows. It returns nil when rows outnumber columns or
 // are not equally long.
 func MaxWeight(weights [][]int64) []int {
-	var s solver
-	rows := len(weights)
-	if rows == 0 {
+	if len(weights) == 0 || len(weights) > len(weights[0]) {
 		return nil
 	}
-	columns := len(weights[0])
-	s.reset(rows, columns)
+	var s solver
+	s.reset(len(weights), len(weights[0]))
 	for i, row := range weights {
-		if len(row) != columns || rows > columns {
+		if len(row) != s.columns {
 			return nil
 		}
 		copy(s.row(i), row)
+		if like := slices.IndexFunc(weights[:i], func(r []int64) bool { return slices.Equal(r, row) }); like >= 0 {
+			s.kind[i] = like
+		}
 	}
 	return slices.Clone(s.solve())
 }
@@ -36,7 +37,8 @@ func MaxWeight(weights [][]int64) []int {
 //
 // Throughout, the slack u[i]+v[j]-weight(i, j) of every edge is at least 0, that
 // of a chosen edge is 0, and v is at least 0 and 0 for columns that no row has:
-// once every row has a column, these are the conditions for the optimum.
+// once every row has a column, these are the conditions for the optimum. They
+// also keep potentials and distances within three times the range of weights.
 type solver struct {
 	rows, columns int
 	weights       []int64 // row by row

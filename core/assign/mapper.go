@@ -21,8 +21,11 @@ import (
 // Tensor-parallel groups are never cut while every one finds a node with room
 // for it; then a slot is as many of them as divides all nodes evenly, which on
 // nodes of equal size is the whole node. Otherwise as many as can be are placed
-// whole, then as many halves of the others as can be, and so on; on nodes with
-// powers of two GPUs they then span the fewest nodes possible.
+// whole, then as many halves of the others as can be, and so on; on nodes of one
+// size, a power of two, they then span the fewest nodes possible.
+//
+// Nothing overflows while the bytes that a node holds, times the positions, stay
+// below 2^60: a terabyte a node allows a million positions.
 type KuhnMunkres struct {
 	Geometry migrate.Geometry
 }

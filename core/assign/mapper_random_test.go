@@ -153,7 +153,7 @@ func TestMapOfPublishedChanges(t *testing.T) {
 func TestMapTakesNoShortcut(t *testing.T) {
 	r := draw.Stream(4, "scenarios")
 	best := func(weights [][]int64) int64 { return sumOf(t, weights, assign.MaxWeight(weights)) }
-	for range 400 {
+	for range 200 {
 		s := randomScenario(r, 40)
 		got := mapper.Map(s.Request)
 		if value, want := s.value(got), best(s.pairs(best)); value != want {
@@ -288,14 +288,16 @@ func checkPlacements(t *testing.T, c topology.ParallelConfig, placements []topol
 func TestMapFillsScarceLargeNodesBest(t *testing.T) {
 	r := draw.Stream(9, "fleets")
 	for range 500 {
-		c := config(1+r.IntN(3), 2+r.IntN(3), 8)
+		c := config(1+r.IntN(6), 2+r.IntN(3), 8)
 		large := 1 + r.IntN(c.Data*c.Pipeline-1)
 		s := scenario{geometry: geometry, gpus: 8, nodes: large}
 		s.Config = c
 		s.Devices = gpus(8, r.Perm(large)...)
-		old := config(2, 2, 4<<r.IntN(2))
-		s.Held = holdIn(old, gpus(8, r.Perm(4)...))
-		s.Inherit = []migrate.Inheritance{{From: r.IntN(2), To: r.IntN(c.Data), Tokens: r.IntN(300)}}
+		old := config(1+r.IntN(6), 1+r.IntN(4), 1<<r.IntN(4))
+		s.Held = holdIn(old, gpus(8, r.Perm(24)...))
+		for to := range c.Data {
+			s.Inherit = append(s.Inherit, migrate.Inheritance{From: r.IntN(old.Data), To: to, Tokens: r.IntN(300)})
+		}
 		best := func(weights [][]int64) int64 { return sumOf(t, weights, assign.MaxWeight(weights)) }
 		pairs := s.pairs(best)
 		byNode := make([][]int64, large)

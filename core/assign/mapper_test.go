@@ -151,3 +151,35 @@ func TestMapByHand(t *testing.T) {
 		}
 	}
 }
+
+// TestMapWeighsBytesBeforePlaces: two pipelines that swap their batches swap
+// their devices for a byte of cache a GPU, though all eight could stay.
+func TestMapWeighsBytesBeforePlaces(t *testing.T) {
+	light := geometry
+	light.CacheCellBytes = 1. / 24
+	r := assign.Request{
+		Config: config(2, 1, 4), Devices: gpus(4, 0, 1), Held: holdIn(config(2, 1, 4), gpus(4, 0, 1)),
+		Inherit: []migrate.Inheritance{{From: 1, To: 0, Tokens: 1}},
+	}
+	got := assign.KuhnMunkres{Geometry: light}.Map(r)
+	if nodes := nodesOf(t, got, 4); !slices.Equal(nodes, []int{1, 0}) {
+		t.Errorf("nodes %v, want the one with the cache first", nodes)
+	}
+	if kept := assign.KeptBytes(r, got, light); kept != 2*9600+4 {
+		t.Errorf("keeps %d bytes, want the model twice and 4 of cache", kept)
+	}
+}
+
+// TestMapChoosesAmongSpareGPUs: nodes of six GPUs have room for one
+// tensor-parallel group of four each, on any of their GPUs.
+func TestMapChoosesAmongSpareGPUs(t *testing.T) {
+	c := config(2, 1, 4)
+	devices := gpus(6, 0, 1)
+	held := []topology.Device{devices[5], devices[2], devices[4], devices[3], devices[6], devices[7], devices[9], devices[11]}
+	got := mapper.Map(assign.Request{Config: c, Devices: devices, Held: holdIn(c, held)})
+	for rank, p := range got {
+		if p.Device != held[rank] {
+			t.Errorf("position %v is on %s, want %s, which holds it", p.Position, p.Device, held[rank])
+		}
+	}
+}

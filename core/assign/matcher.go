@@ -34,24 +34,20 @@ func newMatcher(g migrate.Geometry, c topology.ParallelConfig) *matcher {
 // place gives as many groups as there are slots the slots in which they keep
 // most, and returns the groups that got none.
 func (m *matcher) place(groups []group, slots [][]device) []group {
-	fewSlots := len(slots) < len(groups)
-	m.score(groups, slots, fewSlots)
-	taken := make([]bool, len(groups))
+	if len(slots) == 0 {
+		return groups
+	}
+	m.score(groups, slots)
+	var rest []group
 	for i, j := range m.outer.solve() {
-		if fewSlots {
-			i, j = j, i
-		}
-		taken[i] = true
 		g := groups[i]
+		if j >= len(slots) {
+			rest = append(rest, g)
+			continue
+		}
 		m.match(g, slots[j])
 		for k, column := range m.inner.columnOf {
 			m.placements[g.first+k].Device = slots[j][column].Device
-		}
-	}
-	var rest []group
-	for i, g := range groups {
-		if !taken[i] {
-			rest = append(rest, g)
 		}
 	}
 	return rest
@@ -70,14 +66,15 @@ func (m *matcher) idle(nodes [][]device) [][]device {
 	return out
 }
 
-// score sets the outer problem: what every group keeps in every slot. Rows are
-// the groups, or the slots if those are fewer.
+// score sets the outer problem: what every group keeps in every slot. Where
+// there are more groups, as many columns of nothing as are missing stand for no
+// slot; all columns are then in use, so no slot stays empty.
 //
 // A thousand nodes make a million pairs, but few kinds of them: slots that hold
 // the same model context keep equally much of groups that want the same, unless
 // cache or a device's old place adds to it. So each kind is matched once, and
 // then each pair whose pipelines have to do with each other.
-func (m *matcher) score(groups []group, slots [][]device, fewSlots bool) {
+func (m *matcher) score(groups []group, slots [][]device) {
 	wanted, held := make([][]migrate.Region, len(groups)), make([][]migrate.Region, len(slots))
 	for i, g := range groups {
 		wanted[i] = m.regions[g.first:g.end]
@@ -85,35 +82,27 @@ func (m *matcher) score(groups []group, slots [][]device, fewSlots bool) {
 	for i, s := range slots {
 		held[i] = regionsOf(s)
 	}
-	groupKind, groupsAlike := kindsOf(wanted)
-	slotKind, slotsAlike := kindsOf(held)
-
-	o := &m.outer
-	if fewSlots {
-		o.reset(len(slots), len(groups))
-		copy(o.kind, slotKind)
-	} else {
-		o.reset(len(groups), len(slots))
-		copy(o.kind, groupKind)
-	}
-	at := func(g, s int) (row, column int) {
-		if fewSlots {
-			return s, g
-		}
-		return g, s
-	}
-	for _, alike := range slotsAlike {
-		holders := strangers(held[alike[0]])
-		for _, gs := range groupsAlike {
-			weight := m.match(groups[gs[0]], holders)
+	kind, groupsAlike := kindsOf(wanted)
+	_, slotsAlike := kindsOf(held)
+	m.outer.reset(len(groups), max(len(groups), len(slots)))
+	copy(m.outer.kind, kind)
+	for _, gs := range groupsAlike {
+		for _, alike := range slotsAlike {
+			weight := m.match(groups[gs[0]], strangers(held[alike[0]]))
 			for _, g := range gs {
+				row := m.outer.row(g)
 				for _, s := range alike {
-					row, column := at(g, s)
-					o.row(row)[column] = weight
+					row[s] = weight
 				}
 			}
 		}
 	}
+	m.scoreRelatives(groups, slots)
+}
+
+// scoreRelatives matches the pairs in which a device worked for a pipeline of
+// the group, or has cache for one.
+func (m *matcher) scoreRelatives(groups []group, slots [][]device) {
 	scored := make([]int, len(groups)) // the last slot, counted from 1, that a group was scored with
 	for s, devices := range slots {
 		for _, d := range devices {
@@ -124,9 +113,8 @@ func (m *matcher) score(groups []group, slots [][]device, fewSlots bool) {
 						continue
 					}
 					scored[g] = s + 1
-					row, column := at(g, s)
-					o.row(row)[column] = m.match(groups[g], devices)
-					o.extra[row] = append(o.extra[row], column)
+					m.outer.row(g)[s] = m.match(groups[g], devices)
+					m.outer.extra[g] = append(m.outer.extra[g], s)
 				}
 			}
 		}
