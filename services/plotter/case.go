@@ -23,7 +23,7 @@ func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) 
 		Title: fmt.Sprintf("%s on %s: latency of each request under a fluctuating workload", first.Model, first.Trace),
 		Caption: []string{
 			"arrivals: " + first.Arrivals, "quirks: " + first.Quirks, "seed " + seedName(first.Seed), c.requests(),
-			"configurations (DxPxM) begin with the change behind them",
+			"configurations as DxPxM",
 		},
 		Notes: c.notes(),
 	}}
@@ -48,7 +48,7 @@ func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) 
 // readCase reads the answered requests and the configurations of a run, and
 // when each request arrived, answered or not.
 func readCase(ctx context.Context, r store.Reader, run string) (s figure.CaseSeries, arrivals []float64, err error) {
-	rows, err := r.Query(ctx, "SELECT arrived_ms, latency_ms, status FROM request_latency WHERE run = ? ORDER BY request", run)
+	rows, err := r.Query(ctx, "SELECT request, arrived_ms, latency_ms, status FROM request_latency WHERE run = ? ORDER BY request", run)
 	if err != nil {
 		return s, nil, fmt.Errorf("run %s: %w", run, err)
 	}

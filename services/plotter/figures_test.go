@@ -172,7 +172,7 @@ func TestWorkloadCase(t *testing.T) {
 	expect(t, "arrivals", fmt.Sprint(c.Arrivals), "[0 0 0 0 7]")
 	expect(t, "series", fmt.Sprint(c.Series), "[{SpotServe 0 [{0 2} {0 4} {0 6} {0 8}] [{0 2x2x8} {330 3x3x4} {400 3x3x4}]} {Rerouting 1 [{0 3} {0 6} {0 9} {0 12}] []}]")
 	expect(t, "caption", strings.Join(c.Caption, "; "),
-		"arrivals: artifact; quirks: none; seed 2; 4 to 5 requests a run; configurations (DxPxM) begin with the change behind them")
+		"arrivals: artifact; quirks: none; seed 2; 4 to 5 requests a run; configurations as DxPxM")
 	expect(t, "notes", strings.Join(c.Notes, "; "),
 		"not in the store: reparallelization; requests not completed in a run, and not shown: SpotServe 1")
 	expect(t, "name", f.Name, "workload-case-20B-A-artifact-none-seed2")
