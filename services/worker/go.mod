@@ -8,6 +8,7 @@ require (
 	github.com/spf13/pflag v1.1.0
 	github.com/spotserve/spotserve/core v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
