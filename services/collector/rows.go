@@ -132,12 +132,16 @@ func settings(s experiment.Spec) string {
 		OutputTokens       int     `json:"output_tokens"`
 		CommitInterval     int     `json:"commit_interval_tokens"`
 		Drain              bool    `json:"drain"`
+		RateWindowS        float64 `json:"rate_window_s"`
+		Headroom           float64 `json:"headroom"`
+		MigrationBuffer    int64   `json:"migration_buffer_bytes"`
 		Instance           string  `json:"instance"`
 		Profile            string  `json:"profile"`
 		Costs              string  `json:"costs"`
 	}{
 		s.Grace.Seconds(), s.ArrivalRate, s.RequiredThroughput, s.BatchLimit, string(s.Batching), s.PoolDepth,
-		s.PromptTokens, s.OutputTokens, s.CommitInterval, s.Drain, s.Instance.Name,
+		s.PromptTokens, s.OutputTokens, s.CommitInterval, s.Drain,
+		s.RateWindow.Seconds(), s.Headroom, s.MigrationBuffer, s.Instance.Name,
 		s.Profile.Name + "#" + digest(s.Model, s.Profile), digest(s.Instance, s.Engine, s.Delays),
 	})
 	if err != nil {

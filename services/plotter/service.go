@@ -164,6 +164,8 @@ func (s *service) drawPending(ctx context.Context) {
 			s.figures.WithLabelValues("refused").Inc()
 			log.Debug("no figure of this run", "reason", refused.Reason)
 			s.Drawn(name, nil, err)
+		case ctx.Err() != nil:
+			return // it is drawn by the next plotter
 		case err != nil:
 			s.figures.WithLabelValues("failed").Inc()
 			log.Warn("the figure cannot be drawn yet", "error", err)
