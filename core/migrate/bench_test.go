@@ -66,5 +66,3 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
-
-const setup = 500 * 1000 * 1000

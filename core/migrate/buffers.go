@@ -124,9 +124,3 @@ func (b *buffers) fullest(s *scene, layer int) int64 {
 	}
 	return most
 }
-
-// offers reports whether device d holds a cell that others can get.
-func (d *draft) offers(device, layer, leaf int) bool {
-	return d.have[device].contains(layer, leaf) &&
-		(!d.dropped[device*d.Layers+layer] || d.keep[device].contains(layer, leaf))
-}

@@ -76,6 +76,9 @@ func (d *draft) late(l link, bytes int64) bool {
 // emit appends the steps of a transfer, each within U_max where maxParts allows
 // it.
 func (d *draft) emit(kind ContextKind, layer int, l link, bytes int64) {
+	if bytes == 0 {
+		return
+	}
 	parts := min((bytes-1)/d.bound+1, maxParts)
 	stage := d.stage[l.to]
 	step := Step{

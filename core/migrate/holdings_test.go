@@ -97,3 +97,17 @@ func TestHoldings(t *testing.T) {
 		t.Errorf("without a: %+v", all)
 	}
 }
+
+// place fills config in rank order with nodes of two GPUs, the first given.
+func place(config topology.ParallelConfig, first int) []topology.Placement {
+	return onNodes(config, 2, first)
+}
+
+// holdings is what placements of config hold.
+func holdings(config topology.ParallelConfig, placements []topology.Placement) *migrate.Holdings {
+	h := migrate.NewHoldings()
+	for _, p := range placements {
+		h.Put(migrate.Holding{Device: p.Device, Pipeline: p.Position.Data, Model: geometry.Region(config, p.Position)})
+	}
+	return h
+}

@@ -23,7 +23,7 @@ type Step struct {
 	Kind     ContextKind
 	Pipeline int // the pipeline that receives the piece
 	Stage    int // its stage
-	Layer    int // of model context; -1 for cache and for whole stages
+	Layer    int // of model context; -1 for cache
 	Bytes    int64
 	// After is the modelled time from the plan's begin to the end of the step.
 	After time.Duration
@@ -49,9 +49,12 @@ type StageReady struct {
 type Plan struct {
 	Steps []Step
 	// Stages lists the stages of all receiving pipelines, by pipeline and stage.
+	// One that a node leaves before its context can be there is missing.
 	Stages []StageReady
 	// Kept says, for each inheritance of the task, whether its KV cache moves
-	// along. What cannot make a deadline is given up: cache first.
+	// along. A cache that nobody holds as a whole, that cannot make its deadline
+	// or that finds no room is given up, and so is one in the way of weights
+	// that then make theirs.
 	Kept []bool
 	// Estimate is the modelled time from the first step to the last byte,
 	// set-up included.
@@ -67,6 +70,9 @@ type Plan struct {
 	BusiestNodeBytes  int64
 	BusiestIntraBytes int64
 	// PeakBufferBytes is the most that a device holds at any step beyond what
-	// it held before or will hold after, whichever is more.
+	// it held before or will hold after, whichever is more. Old context that is
+	// not needed any more is freed when its layer, or its batch's cache, has
+	// moved; to stay within U_max a device drops before what it does not send
+	// later.
 	PeakBufferBytes int64
 }

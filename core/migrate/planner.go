@@ -15,7 +15,8 @@ import (
 // holder whose node has the least traffic, and from disk if nobody holds it.
 // Leaving devices send first. What they cannot send before they go is given up:
 // an inherited batch's cache as a whole, weights by taking them from devices
-// that stay or from disk.
+// that stay longer, or from disk. Making room, a device first drops what most
+// others still hold.
 type Planner struct {
 	Geometry Geometry
 	Instance cost.InstanceType

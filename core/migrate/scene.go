@@ -23,6 +23,8 @@ type scene struct {
 	first   []int        // node n has the devices first[n] up to first[n+1]
 	goes    []vtime.Time // when a node goes; vtime.Never if it stays
 
+	lastGoes vtime.Time // when the last node that leaves goes
+
 	have, need, keep []Region      // of a device: before, after, and their common part
 	old              map[int][]int // devices that hold a pipeline's cache, ascending
 	heirs            map[int][]int // devices that a pipeline is placed on, ascending
@@ -96,7 +98,9 @@ func (s *scene) number() map[topology.Device]int {
 	numbers := make(map[topology.Device]int)
 	for n, name := range names {
 		until, goes := s.task.Leaving[name]
-		if !goes {
+		if goes {
+			s.lastGoes = max(s.lastGoes, until)
+		} else {
 			until = vtime.Never
 		}
 		s.goes = append(s.goes, until)

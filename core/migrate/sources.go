@@ -1,6 +1,6 @@
 package migrate
 
-import "container/heap"
+import "github.com/spotserve/spotserve/core/vtime"
 
 // sources spreads the sending over the holders of a piece.
 type sources struct {
@@ -32,7 +32,9 @@ func (d *draft) line(layer int) {
 				q = append(q, d.candidate(x))
 			}
 		}
-		heap.Init(&q)
+		for i := len(q)/2 - 1; i >= 0; i-- {
+			q.sink(i)
+		}
 		return q
 	}
 	for i, g := range d.regions {
@@ -60,17 +62,25 @@ func (c candidate) before(o candidate) bool {
 	return c.device < o.device
 }
 
-// queue is a heap of candidates.
+// queue is a binary heap of candidates.
 type queue []candidate
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].before(q[j]) }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)        { *q = append(*q, x.(candidate)) }
-func (q *queue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
+// sink moves the candidate at i behind those that should send before it.
+func (q queue) sink(i int) {
+	for {
+		next := 2*i + 1
+		if next >= len(q) {
+			return
+		}
+		if next+1 < len(q) && q[next+1].before(q[next]) {
+			next++
+		}
+		if !q[next].before(q[i]) {
+			return
+		}
+		q[i], q[next] = q[next], q[i]
+		i = next
+	}
 }
 
 // candidate is device d as it stands now.
@@ -78,8 +88,8 @@ func (d *draft) candidate(device int) candidate {
 	return candidate{load: d.load[d.node[device]], sent: d.sent[device], device: device}
 }
 
-// charge counts bytes that are to be sent over l; negative bytes take it back.
-// What nodes receive of weights counts from the start.
+// charge counts bytes that are to be sent over l. What nodes receive of weights
+// counts from the start.
 func (d *draft) charge(l link, bytes int64) {
 	if l.from == disk {
 		return
@@ -90,13 +100,13 @@ func (d *draft) charge(l link, bytes int64) {
 	}
 }
 
-// pick chooses who sends the weights of a cell to device to, disk if nobody
-// can. With staying, no leaving device is asked.
-func (d *draft) pick(to, layer, leaf int, staying bool) int {
+// pick chooses who sends the weights of a cell to device to among those whose
+// node stays longer than until; disk if nobody can.
+func (d *draft) pick(to, layer, leaf int, until vtime.Time) int {
 	best := candidate{device: disk}
 	n := d.node[to]
 	for x := d.first[n]; x < d.first[n+1]; x++ {
-		if d.offers(x, layer, leaf) && (!staying || d.stays(x)) {
+		if d.fit(x, layer, leaf, until) {
 			best = better(best, d.candidate(x))
 		}
 	}
@@ -104,9 +114,9 @@ func (d *draft) pick(to, layer, leaf int, staying bool) int {
 		return best.device
 	}
 	for _, g := range d.cover[d.cell(layer, leaf)] {
-		best = better(best, d.front(&d.queues[g].staying, layer, leaf))
-		if !staying {
-			best = better(best, d.front(&d.queues[g].leaving, layer, leaf))
+		best = better(best, d.front(d.queues[g].staying, layer, leaf, until))
+		if until < d.lastGoes {
+			best = better(best, d.front(d.queues[g].leaving, layer, leaf, until))
 		}
 	}
 	return best.device
@@ -115,25 +125,31 @@ func (d *draft) pick(to, layer, leaf int, staying bool) int {
 // front is the holder in q that should send a cell next. Candidates only ever
 // wait too far ahead, as what they send adds up; so it is enough to bring the
 // first one up to date until it stays first.
-func (d *draft) front(q *queue, layer, leaf int) candidate {
+func (d *draft) front(q queue, layer, leaf int, until vtime.Time) candidate {
 	best := candidate{device: disk}
-	var dropped []candidate
-	for len(*q) > 0 && best.device == disk {
-		first := (*q)[0]
-		switch now := d.candidate(first.device); {
-		case now != first:
-			(*q)[0] = now
-			heap.Fix(q, 0)
-		case !d.offers(first.device, layer, leaf):
-			dropped = append(dropped, heap.Pop(q).(candidate))
-		default:
-			best = first
+	if len(q) == 0 {
+		return best
+	}
+	for now := d.candidate(q[0].device); now != q[0]; now = d.candidate(q[0].device) {
+		q[0] = now
+		q.sink(0)
+	}
+	if d.fit(q[0].device, layer, leaf, until) {
+		return q[0]
+	}
+	for _, c := range q {
+		if d.fit(c.device, layer, leaf, until) {
+			best = better(best, d.candidate(c.device))
 		}
 	}
-	for _, c := range dropped {
-		heap.Push(q, c)
-	}
 	return best
+}
+
+// fit reports whether a device holds a cell that others can get, on a node that
+// stays longer than until.
+func (d *draft) fit(device, layer, leaf int, until vtime.Time) bool {
+	return d.goes[d.node[device]] > until && d.have[device].contains(layer, leaf) &&
+		(!d.dropped[device*d.Layers+layer] || d.keep[device].contains(layer, leaf))
 }
 
 // better is the one of two candidates that should send.

@@ -3,6 +3,8 @@ package migrate_test
 import (
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/spotserve/spotserve/core/migrate"
@@ -139,11 +141,12 @@ func faultInCache(p migrate.Planner, task migrate.Task, plan migrate.Plan) strin
 // holdsAll reports whether a pipeline's devices still hold all that the placed
 // positions need, which here is the whole model.
 func holdsAll(g migrate.Geometry, task migrate.Task, pipeline int) bool {
+	holders := task.Held.All()
 	for l := range g.Layers {
 		for f := range g.Leaves {
 			cell := migrate.Region{FirstLayer: l, EndLayer: l + 1, FirstLeaf: f, EndLeaf: f + 1}
 			found := false
-			for _, x := range task.Held.All() {
+			for _, x := range holders {
 				found = found || x.Pipeline == pipeline && x.Model.Intersect(cell) == cell
 			}
 			if !found {
@@ -170,6 +173,7 @@ func faultInWeights(p migrate.Planner, task migrate.Task, plan migrate.Plan) str
 			moved[piece{s.From, s.To, s.Layer}] += s.Bytes
 		}
 	}
+	incomplete := make(map[topology.Device]bool)
 	sources := append(task.Held.All(), migrate.Holding{}) // the last is the disk
 	for d, need := range needs(g, task) {
 		own, _ := task.Held.Of(d)
@@ -181,7 +185,7 @@ func faultInWeights(p migrate.Planner, task migrate.Task, plan migrate.Plan) str
 					continue
 				}
 				missing++
-				if !heldBySomebody(task, cell) {
+				if !heldBySomebody(sources, cell) {
 					unheld++
 				}
 			}
@@ -198,6 +202,7 @@ func faultInWeights(p migrate.Planner, task migrate.Task, plan migrate.Plan) str
 					return fmt.Sprintf("%s loads %d bytes of layer %d, %d cells are held by nobody", d, bytes, l, unheld)
 				}
 			}
+			incomplete[d] = incomplete[d] || got < missing*g.CellBytes
 			if got > missing*g.CellBytes || got < missing*g.CellBytes && !leaves(task, d) {
 				return fmt.Sprintf("%s gets %d bytes of layer %d, lacks %d", d, got, l, missing*g.CellBytes)
 			}
@@ -206,11 +211,24 @@ func faultInWeights(p migrate.Planner, task migrate.Task, plan migrate.Plan) str
 	if len(moved) > 0 {
 		return fmt.Sprintf("weights that nobody needs: %v", moved)
 	}
+	stages := make(map[[2]int]bool) // whether all of its devices get theirs
+	for _, place := range task.Placements {
+		at := [2]int{place.Position.Data, place.Position.Pipeline}
+		if _, seen := stages[at]; !seen {
+			stages[at] = true
+		}
+		stages[at] = stages[at] && !incomplete[place.Device]
+	}
+	for at, complete := range stages {
+		if listed := slices.ContainsFunc(plan.Stages, func(s migrate.StageReady) bool { return [2]int{s.Pipeline, s.Stage} == at }); listed != complete {
+			return fmt.Sprintf("stage %v is complete: %t, listed: %t", at, complete, listed)
+		}
+	}
 	return ""
 }
 
-func heldBySomebody(task migrate.Task, cell migrate.Region) bool {
-	for _, x := range task.Held.All() {
+func heldBySomebody(holders []migrate.Holding, cell migrate.Region) bool {
+	for _, x := range holders {
 		if x.Model.Intersect(cell) == cell {
 			return true
 		}
@@ -253,6 +271,8 @@ func faultInTime(p migrate.Planner, task migrate.Task, plan migrate.Plan) string
 			return fmt.Sprintf("step %d ends after %s, want %s", i, s.After, vtime.Duration(want))
 		case s.After > plan.Estimate-p.Engine.MigrationSetup:
 			return fmt.Sprintf("step %d ends after %s, past the estimate %s", i, s.After, plan.Estimate)
+		case s.Kind == migrate.ModelContext && s.Bytes > bound(p):
+			return fmt.Sprintf("step %d moves %d bytes at once, more than U_max", i, s.Bytes)
 		case s.Deadline != deadline:
 			return fmt.Sprintf("step %d has deadline %s, want %s", i, s.Deadline, deadline)
 		case task.Begin.Add(s.After) > s.Deadline:
@@ -272,9 +292,6 @@ func faultInTime(p migrate.Planner, task migrate.Task, plan migrate.Plan) string
 		if !placed || s.After != want {
 			return fmt.Sprintf("stage %+v, want it ready after %s", s, want)
 		}
-	}
-	if len(plan.Stages) != len(ready) && len(task.Leaving) == 0 {
-		return fmt.Sprintf("%d stages, want %d", len(plan.Stages), len(ready))
 	}
 	return ""
 }
@@ -316,7 +333,7 @@ func faultInSums(p migrate.Planner, _ migrate.Task, plan migrate.Plan) string {
 		vtime.Duration(float64(sum.BusiestNodeBytes)/p.Instance.InterNodeBytesPerSecond+float64(sum.BusiestIntraBytes)/p.Instance.IntraNodeBytesPerSecond),
 		vtime.Duration(float64(slowest)/p.Engine.DiskBytesPerSecond))
 	sum.Steps, sum.Stages, sum.Kept, sum.PeakBufferBytes = plan.Steps, plan.Stages, plan.Kept, plan.PeakBufferBytes
-	if fmt.Sprintf("%+v", sum) != fmt.Sprintf("%+v", plan) {
+	if !reflect.DeepEqual(sum, plan) {
 		return fmt.Sprintf("the steps add up to %+v, the plan says %+v", sum, plan)
 	}
 	return ""

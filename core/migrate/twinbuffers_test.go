@@ -24,8 +24,8 @@ type device struct {
 // sends. No device ever holds more than U_max on top of its room.
 func faultInBuffers(p migrate.Planner, task migrate.Task, plan migrate.Plan) string {
 	devices := memories(p.Geometry, task, plan)
-	last := make(map[unit]int)                 // step that completes a unit
-	sends := make(map[topology.Device]map[unit]int) // last step that sends some of it
+	last := make(map[unit]int)                      // step that completes a unit
+	sends := make(map[topology.Device]map[unit]int) // last step that sends some that its holder does not keep
 	of := func(s migrate.Step) unit {
 		if s.Kind == migrate.ModelContext {
 			return unit{layer: s.Layer}
@@ -37,8 +37,12 @@ func faultInBuffers(p migrate.Planner, task migrate.Task, plan migrate.Plan) str
 		}
 		panic("a cache that nobody inherits")
 	}
+	needed := needs(p.Geometry, task)
 	for i, s := range plan.Steps {
 		last[of(s)] = i
+		if keepsToSend(p.Geometry, task, needed, s) {
+			continue
+		}
 		if sends[s.From] == nil {
 			sends[s.From] = make(map[unit]int)
 		}
@@ -121,4 +125,14 @@ func memories(g migrate.Geometry, task migrate.Task, plan migrate.Plan) map[topo
 		d.holds, d.room = before, max(before, after)
 	}
 	return out
+}
+
+// keepsToSend reports whether a step sends weights that its source keeps.
+func keepsToSend(g migrate.Geometry, task migrate.Task, needed map[topology.Device]migrate.Region, s migrate.Step) bool {
+	if s.Kind != migrate.ModelContext {
+		return false
+	}
+	own, _ := task.Held.Of(s.From)
+	row := migrate.Region{FirstLayer: s.Layer, EndLayer: s.Layer + 1, EndLeaf: g.Leaves}
+	return s.Bytes <= own.Model.Intersect(needed[s.From]).Intersect(needed[s.To]).Intersect(row).Cells()*g.CellBytes
 }

@@ -9,7 +9,7 @@ import (
 // or one layer.
 type wave struct {
 	leaving []transfer // from devices that leave; they come first
-	others  []transfer // by receiver
+	others  []transfer // by receiver, then those that missed a deadline elsewhere
 	arena   []supply   // of all transfers
 }
 

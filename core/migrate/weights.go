@@ -1,9 +1,14 @@
 package migrate
 
 import (
-	"cmp"
+	"math"
 	"slices"
+
+	"github.com/spotserve/spotserve/core/vtime"
 )
+
+// anyTime is earlier than every deadline.
+const anyTime = vtime.Time(math.MinInt64)
 
 // moveWeights plans the weights of every placed device.
 func (d *draft) moveWeights() {
@@ -86,25 +91,20 @@ func (d *draft) send(layer int, receivers []int) {
 		cells := d.cells[:0]
 		for f := d.need[to].FirstLeaf; f < d.need[to].EndLeaf; f++ {
 			if !d.keep[to].contains(layer, f) {
-				cells = append(cells, d.supply(to, layer, f, false))
+				cells = append(cells, d.supply(to, layer, f, anyTime))
 			}
 		}
 		d.enlist(to, cells)
 		d.cells = cells
 	}
-	missed := false
-	for _, t := range d.wave.leaving {
+	for len(d.wave.leaving) > 0 { // replace appends to it
+		t := d.wave.leaving[0]
+		d.wave.leaving = d.wave.leaving[1:]
 		if d.late(t.link, d.weights(t)) {
 			d.replace(t, layer)
-			missed = true
 			continue
 		}
 		d.emit(ModelContext, layer, t.link, d.weights(t))
-	}
-	if missed {
-		slices.SortStableFunc(d.wave.others, func(a, b transfer) int {
-			return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(a.from, b.from))
-		})
 	}
 	for _, t := range d.wave.others {
 		// Only a receiver that leaves can still be late: it goes without.
@@ -117,23 +117,23 @@ func (d *draft) send(layer int, receivers []int) {
 }
 
 // supply picks the source of a cell and counts on it.
-func (d *draft) supply(to, layer, leaf int, staying bool) supply {
-	from := d.pick(to, layer, leaf, staying)
+func (d *draft) supply(to, layer, leaf int, until vtime.Time) supply {
+	from := d.pick(to, layer, leaf, until)
 	d.charge(d.link(from, to), d.CellBytes)
 	return supply{from, leaf}
 }
 
 // replace takes the cells of a transfer that would miss its deadline from
-// devices that stay, or from disk.
+// devices that stay longer, or from disk. The late source stays charged with
+// them: it is asked less from now on.
 func (d *draft) replace(late transfer, layer int) {
-	d.charge(late.link, -d.weights(late))
 	busier := late.from
 	if d.inter[late.toNode] > d.inter[late.fromNode] {
 		busier = late.to
 	}
 	cells := make([]supply, len(late.cells))
 	for i, c := range late.cells {
-		cells[i] = d.supply(late.to, layer, c.leaf, true)
+		cells[i] = d.supply(late.to, layer, c.leaf, d.goes[late.fromNode])
 		if cells[i].from == disk {
 			d.rivals[d.devices[busier].Node] = true
 		}
