@@ -15,6 +15,7 @@ require (
 	github.com/spotserve/spotserve/services/plotter v0.0.0
 	github.com/spotserve/spotserve/services/trace-replayer v0.0.0
 	github.com/spotserve/spotserve/services/worker v0.0.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/term v0.47.0
 )
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -142,7 +143,8 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 
 // load fills the flags from environment and file.
 func (a *app) load(cmd *cobra.Command) error {
-	_, err := config.Load(cmd.Flags(), config.Options{EnvPrefix: service.EnvPrefix, OtherKeys: flagNames(a.all)})
+	others := slices.DeleteFunc(flagNames(a.all), func(name string) bool { return cmd.Flags().Lookup(name) != nil })
+	_, err := config.Load(cmd.Flags(), config.Options{EnvPrefix: service.EnvPrefix, OtherKeys: others})
 	if err != nil {
 		return &usageError{err}
 	}

@@ -157,6 +157,9 @@ func (a *app) configPrint(c experimentCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := f.check(); err != nil {
+				return err
+			}
 			start.Options = f.startOptions()
 			text, err := catalog.Config(start)
 			if err != nil {

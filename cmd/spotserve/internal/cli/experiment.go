@@ -68,12 +68,33 @@ func (f *experimentFlags) startOptions() event.StartOptions {
 	return o
 }
 
+// check refuses what a start would take for "not given".
+func (f *experimentFlags) check() error {
+	switch {
+	case f.options.Seed == 0:
+		return usagef("--seed 0: allowed are whole numbers from 1 on")
+	case f.options.TimeScale == 0:
+		return usagef("--time-scale 0: allowed are numbers above 0; --virtual takes no time")
+	}
+	return nil
+}
+
 // experiment runs one experiment and prints its result.
 func (a *app) experiment(ctx context.Context, start event.StartExperiment, f *experimentFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	start.Options = f.startOptions()
 	// Paths mean this process's folder, whoever reads the files.
 	for _, path := range []*string{&start.Options.AvailabilityFile, &start.Options.ArrivalsFile, &start.Options.ProfileFile} {
 		if err := absolute(path); err != nil {
+			return err
+		}
+	}
+	if a.nats == "" || f.virtual {
+		// Nothing is opened or started for what is wrong. Services elsewhere
+		// have a catalogue of their own.
+		if _, _, err := catalog.Resolve(start); err != nil {
 			return err
 		}
 	}
@@ -129,16 +150,27 @@ func (a *app) runElsewhere(ctx context.Context, start event.StartExperiment) (ru
 
 // follow runs the experiment on the bus with its progress on the terminal.
 func (a *app) follow(ctx context.Context, b live.Bus, start event.StartExperiment) (run string, stopped bool, err error) {
-	take := func(event.Event) {}
+	show := func(event.Event) {}
 	if f, ok := a.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		state, line := progress.NewState(), progress.NewLine(f)
-		take = func(ev event.Event) {
+		show = func(ev event.Event) {
 			state.Take(ev)
 			line.Show(state)
 		}
 		defer line.Clear()
 	}
-	return live.Run(ctx, b, start, take)
+	log := a.logger()
+	unrecorded := time.AfterFunc(time.Hour, func() {
+		log.Warn("the run has finished, but its rows are not stored yet: is a collector running, and its store?")
+	})
+	unrecorded.Stop()
+	defer unrecorded.Stop()
+	return live.Run(ctx, b, start, func(ev event.Event) {
+		show(ev)
+		if _, finished := ev.Body.(event.RunFinished); finished {
+			unrecorded.Reset(recordNotice)
+		}
+	})
 }
 
 // drawn is what the plotter says of a run.
@@ -148,14 +180,15 @@ type drawn struct {
 	err   error
 }
 
+// recordNotice is how long a finished run waits for its rows, in wall time,
+// until the user is told what it waits for.
+const recordNotice = 10 * time.Second
+
 // drawWait bounds, in wall time, the wait for a run's figure.
 const drawWait = time.Minute
 
 // runHere runs all services in this process for the length of one run.
 func (a *app) runHere(ctx context.Context, start event.StartExperiment, f *experimentFlags) (run string, figures []string, stopped bool, err error) {
-	if _, _, err := catalog.Resolve(start); err != nil {
-		return "", nil, false, err
-	}
 	alive, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	figuresDrawn := make(chan drawn, 64)
@@ -240,24 +273,26 @@ func (a *app) report(ctx context.Context, run string, figures []string) error {
 	})
 }
 
-// draw saves the figures of a run; a run of a kind without one gets none.
+// draw saves the figure of a run; a run of a kind without one gets none.
 func (a *app) draw(ctx context.Context, r store.Reader, run string) ([]string, error) {
-	figures, err := plotter.ForRun(ctx, r, run)
+	figure, err := plotter.E2E(ctx, r, plotter.Query{Run: run})
 	if refused, ok := errors.AsType[*plotter.RefusedError](err); ok {
 		a.logger().Debug("no figure", "run", run, "reason", refused.Reason)
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
+	folder := stack.Figures(a.data)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
 	var files []string
-	for _, figure := range figures {
-		for _, format := range []string{"png", "svg", "pdf"} {
-			file := filepath.Join(stack.Figures(a.data), figure.Name+"."+format)
-			if err := figure.Save(file); err != nil {
-				return nil, err
-			}
-			files = append(files, file)
+	for _, format := range []string{"png", "svg", "pdf"} {
+		file := filepath.Join(folder, figure.Name+"."+format)
+		if err := figure.Save(file); err != nil {
+			return nil, err
 		}
+		files = append(files, file)
 	}
 	return files, nil
 }

@@ -3,7 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,10 +74,20 @@ func cell(v any) string {
 	case nil:
 		return "NULL"
 	case float64:
-		return fmt.Sprintf("%.10g", v)
+		return exact(v)
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// exact is the shortest decimal that reads back as v, with an exponent only
+// where the digits would get long: as the stock clickhouse-client prints it.
+func exact(v float64) string {
+	format := byte('f')
+	if size := math.Abs(v); size != 0 && (size < 1e-6 || size >= 1e21) {
+		format = 'e'
+	}
+	return strings.Replace(strconv.FormatFloat(v, format, -1, 64), "e-0", "e-", 1)
 }
 
 func (a *app) ls() *cobra.Command {
