@@ -273,26 +273,24 @@ func (a *app) report(ctx context.Context, run string, figures []string) error {
 	})
 }
 
-// draw saves the figure of a run; a run of a kind without one gets none.
+// draw saves the figures of a run; a run of a kind without one gets none.
 func (a *app) draw(ctx context.Context, r store.Reader, run string) ([]string, error) {
-	figure, err := plotter.E2E(ctx, r, plotter.Query{Run: run})
+	figures, err := plotter.ForRun(ctx, r, run)
 	if refused, ok := errors.AsType[*plotter.RefusedError](err); ok {
 		a.logger().Debug("no figure", "run", run, "reason", refused.Reason)
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	folder := stack.Figures(a.data)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, err
-	}
 	var files []string
-	for _, format := range []string{"png", "svg", "pdf"} {
-		file := filepath.Join(folder, figure.Name+"."+format)
-		if err := figure.Save(file); err != nil {
-			return nil, err
+	for _, figure := range figures {
+		for _, format := range []string{"png", "svg", "pdf"} {
+			file := filepath.Join(stack.Figures(a.data), figure.Name+"."+format)
+			if err := figure.Save(file); err != nil {
+				return nil, err
+			}
+			files = append(files, file)
 		}
-		files = append(files, file)
 	}
 	return files, nil
 }
