@@ -36,6 +36,10 @@ type draft struct {
 
 func newDraft(p Planner, s *scene, kept []bool) *draft {
 	nodes, devices := len(s.goes), len(s.devices)
+	steps := 4 * len(s.targets) // of caches, about
+	for _, receivers := range s.receivers {
+		steps += len(receivers)
+	}
 	return &draft{
 		scene: s,
 		traffic: traffic{
@@ -45,6 +49,7 @@ func newDraft(p Planner, s *scene, kept []bool) *draft {
 		buffers: newBuffers(s, p.bound(), kept),
 		sources: newSources(s),
 		planner: p,
+		steps:   make([]Step, 0, steps),
 		kept:    kept,
 		ready:   make([]time.Duration, len(s.stages)), unreachable: make([]bool, len(s.stages)),
 		rivals:  make(map[string]bool),

@@ -12,11 +12,6 @@ const anyTime = vtime.Time(math.MinInt64)
 
 // moveWeights plans the weights of every placed device.
 func (d *draft) moveWeights() {
-	steps := 0
-	for _, receivers := range d.receivers {
-		steps += len(receivers)
-	}
-	d.steps = slices.Grow(d.steps, steps)
 	if d.planner.MemoryAware {
 		d.moveByLayer()
 	} else {
