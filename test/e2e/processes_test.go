@@ -95,6 +95,12 @@ func (s *site) startService(name string, args ...string) serviceProcess {
 	}
 }
 
+// serviceExit runs a service that ends by itself.
+func (s *site) serviceExit(name string, args ...string) program.Exit {
+	s.t.Helper()
+	return program.Run(s.t, s.dir, s.env, service(s.t, name), args...)
+}
+
 // get asks the service over HTTP.
 func (p serviceProcess) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()

@@ -20,16 +20,27 @@ type scene struct {
 	timeScale    float64
 	arrivals     string
 	drain        bool
+	quirks       string
+	poolDepth    int
+	batching     string
+	rateWindowS  float64
 }
 
 func (s scene) String() string {
-	return fmt.Sprintf("%s on %s, seed %d, x%g, %s arrivals, drain %t", s.model, s.trace, s.seed, s.timeScale, s.arrivals, s.drain)
+	return fmt.Sprintf("%s on %s, seed %d, x%g, %s arrivals", s.model, s.trace, s.seed, s.timeScale, s.arrivals)
+}
+
+func (s scene) options() event.StartOptions {
+	return event.StartOptions{
+		Seed: s.seed, TimeScale: s.timeScale, Arrivals: s.arrivals, Drain: s.drain, Quirks: s.quirks,
+		PoolDepth: s.poolDepth, Batching: s.batching, RateWindowS: s.rateWindowS,
+	}
 }
 
 func (s scene) start(approach string) event.StartExperiment {
 	return event.StartExperiment{
 		Experiment: experiment.EndToEnd, Approach: approach, Model: s.model, Trace: s.trace,
-		Options: event.StartOptions{Seed: s.seed, TimeScale: s.timeScale, Arrivals: s.arrivals, Drain: s.drain},
+		Options: s.options(),
 	}
 }
 
@@ -37,8 +48,8 @@ var scenes = []scene{
 	{model: "20B", trace: "As", seed: 1, timeScale: 60, arrivals: "artifact"},
 	{model: "20B", trace: "As", seed: 7, timeScale: 240, arrivals: "gamma"},
 	{model: "20B", trace: "Bs", seed: 2, timeScale: 1, arrivals: "artifact", drain: true},
-	{model: "20B", trace: "As+o", seed: 3, timeScale: 1000, arrivals: "poisson"},
-	{model: "20B", trace: "Bs+o", seed: 4, timeScale: 60, arrivals: "even"},
+	{model: "20B", trace: "As+o", seed: 3, timeScale: 1000, arrivals: "poisson", quirks: "artifact", poolDepth: 2},
+	{model: "20B", trace: "Bs+o", seed: 4, timeScale: 60, arrivals: "even", batching: "idle-only", rateWindowS: 30},
 	{model: "6.7B", trace: "As", seed: 5, timeScale: 60, arrivals: "artifact"},
 	{model: "30B", trace: "As", seed: 6, timeScale: 17.5, arrivals: "artifact", drain: true},
 }
@@ -60,6 +71,33 @@ func TestLiveOnDemandRunEqualsVirtualRun(t *testing.T) {
 			t.Parallel()
 			mustEqualVirtual(t, cast{}, event.StartExperiment{Experiment: experiment.OnDemand, Nodes: nodes})
 		})
+	}
+}
+
+func TestLiveWorkloadRunEqualsVirtualRun(t *testing.T) {
+	for _, approach := range catalog.Approaches() {
+		for i, trace := range catalog.TracesOf(experiment.Workload) {
+			t.Run(fmt.Sprintf("%s on %s", approach, trace), func(t *testing.T) {
+				t.Parallel()
+				mustEqualVirtual(t, cast{}, event.StartExperiment{
+					Experiment: experiment.Workload, Approach: approach, Trace: trace,
+					Options: event.StartOptions{Seed: 8, RateWindowS: 30 * float64(i)}, // one by the script, one by the arrivals
+				})
+			})
+		}
+	}
+}
+
+func TestLiveAblationRunEqualsVirtualRun(t *testing.T) {
+	for level := range catalog.Levels() {
+		for _, trace := range catalog.TracesOf(experiment.Ablation) {
+			t.Run(fmt.Sprintf("level %d on %s", level, trace), func(t *testing.T) {
+				t.Parallel()
+				mustEqualVirtual(t, cast{}, event.StartExperiment{
+					Experiment: experiment.Ablation, Level: level, Trace: trace, Options: event.StartOptions{Seed: 9},
+				})
+			})
+		}
 	}
 }
 

@@ -102,9 +102,10 @@ process, or on services that run elsewhere.
 			}
 			return unknownCommand(cmd, args[0])
 		},
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.load(cmd) },
+		SuggestionsMinimumDistance: 2, // letters that may be wrong
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.load(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())

@@ -1,0 +1,93 @@
+//go:build unix
+
+package e2e
+
+import (
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
+)
+
+// clickhouseSite is a site whose store is a database of its own on the server.
+func clickhouseSite(t *testing.T, server *chtest.Server, database string) *site {
+	t.Helper()
+	s := newSite(t)
+	s.store = server.URL(database)
+	s.flags = []string{"--store", s.store}
+	return s
+}
+
+// TestClickHouseHasTheSameRows: a live run into ClickHouse leaves what a virtual
+// one leaves in SQLite, and the stock client reads what spotserve sql reads.
+func TestClickHouseHasTheSameRows(t *testing.T) {
+	t.Parallel()
+	server := chtest.Start(t)
+	client := installed(t, "clickhouse-client", "apt-get install clickhouse-client")
+	s, local := clickhouseSite(t, server, "spotserve"), newSite(t)
+	live := s.experiment(job(mainJob, "--time-scale", fast)...)
+	virtual := local.experiment(job(mainJob, "--virtual")...)
+	mustBeAlike(t, live, virtual)
+	mustHaveSameRows(t, s, local, live, virtual)
+	mustHaveFigures(t, s, live)
+
+	for _, statement := range []string{
+		"SELECT * FROM latency_summary", "SELECT * FROM cost_summary",
+		"SELECT * FROM config_change ORDER BY epoch", "SELECT * FROM request_latency ORDER BY request LIMIT 5",
+	} {
+		at, err := url.Parse(s.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stock := exec.CommandContext(t.Context(), client, "--host", at.Hostname(), "--port", at.Port(),
+			"--database", "spotserve", "--format", "TabSeparatedWithNames", "--query", statement)
+		out, err := stock.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", stock, err, out)
+		}
+		got, want := cells(s.ok("sql", statement), "  "), cells(string(out), "\t")
+		if got != want {
+			t.Errorf("%s: spotserve sql prints\n%s\nand the stock client\n%s", statement, got, want)
+		}
+	}
+}
+
+// cells is a table with one separator, whatever it was printed with.
+func cells(table, separator string) string {
+	var out strings.Builder
+	for line := range strings.Lines(table) {
+		for cell := range strings.SplitSeq(strings.TrimRight(line, "\n"), separator) {
+			if cell = strings.TrimSpace(cell); cell == `\N` {
+				cell = "NULL"
+			}
+			if cell != "" {
+				out.WriteString(cell + "|")
+			}
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+// TestStoreThatGoesAwayLosesNothing: ClickHouse is killed in mid-run and comes
+// back while the run goes on, or after its end.
+func TestStoreThatGoesAwayLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := chtest.Start(t)
+	s, local := clickhouseSite(t, server, "spotserve"), newSite(t)
+	p := s.start(job(mainJob, "--time-scale", "240", "--output", "json")...)
+	s.awaitRows(20, completedRows)
+	server.Kill()
+	p.Await(t, "the store does not take rows; they wait in the stream")
+	server.Restart()
+	exit := p.Wait(t)
+	if exit.Code != 0 {
+		t.Fatalf("exit code %d: %s", exit.Code, exit.Stderr)
+	}
+	live := decode(t, exit.Stdout)
+	virtual := local.experiment(job(mainJob, "--virtual")...)
+	mustBeAlike(t, live, virtual)
+	mustHaveSameRows(t, s, local, live, virtual)
+}
