@@ -208,7 +208,7 @@ func TestLoadFindsTheFile(t *testing.T) {
 	path := writeFile(t, "seed: 5\n")
 	for name, setup := range map[string]func(*flags, *config.Options){
 		"option":      func(_ *flags, o *config.Options) { o.File = path },
-		"flag":        func(f *flags, _ *config.Options) { f.Parse([]string{"--config", path}) },
+		"flag":        func(f *flags, _ *config.Options) { _ = f.Parse([]string{"--config", path}) },
 		"environment": func(_ *flags, o *config.Options) { o.LookupEnv = lookup(map[string]string{"X_CONFIG": path}) },
 	} {
 		t.Run(name, func(t *testing.T) {

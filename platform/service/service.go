@@ -123,7 +123,7 @@ func (s Service) run(ctx context.Context, p *Process, opts obs.Options) error {
 	p.Group.Add(run.ContextHandler(ctx))
 	if err := s.Setup(ctx, p); err != nil {
 		if ctx.Err() != nil {
-			return nil // interrupted while it waited for something
+			return nil //nolint:nilerr // interrupted while it waited for something
 		}
 		return err
 	}

@@ -165,8 +165,11 @@ func configRow(ev event.Event, c event.ConfigChosen) store.ConfigChange {
 	for i, r := range c.RunnersUp {
 		runnersUp[i] = runnerUp{r.Config.String(), r.Config.Batch, r.Latency.Seconds(), r.Throughput}
 	}
-	// Plain numbers and strings always encode.
-	text, _ := json.Marshal(runnersUp)
+	text, err := json.Marshal(runnersUp)
+	if err != nil {
+		// Only NaN or infinity could do this, and a latency is neither.
+		text = fmt.Appendf(nil, "%+v", runnersUp)
+	}
 	return store.ConfigChange{
 		Run: ev.Run, Epoch: c.Epoch.String(), AtMS: ev.Time.Milliseconds(), ChangeMS: c.ChangeAt.Milliseconds(),
 		D: c.Config.Data, P: c.Config.Pipeline, M: c.Config.Tensor, B: c.BatchLimit,

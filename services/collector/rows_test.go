@@ -14,8 +14,6 @@ import (
 	"github.com/spotserve/spotserve/services/collector"
 )
 
-func ptr(v float64) *float64 { return &v }
-
 // TestMapper: the rows of each fact, in milliseconds of experiment time.
 func TestMapper(t *testing.T) {
 	at := func(seq uint64, seconds float64, body event.Body) event.Event {
@@ -28,7 +26,7 @@ func TestMapper(t *testing.T) {
 	open := record
 	open.Started, open.Finished, open.Pipeline, open.Compute = vtime.Never, vtime.Never, -1, 0
 	row := store.RequestLatency{
-		Run: "e2e-1", Request: 7, ArrivedMS: 1000, StartedMS: ptr(3000), FinishedMS: ptr(11500), LatencyMS: ptr(10500),
+		Run: "e2e-1", Request: 7, ArrivedMS: 1000, StartedMS: new(float64(3000)), FinishedMS: new(float64(11500)), LatencyMS: new(float64(10500)),
 		QueueMS: 4500, ComputeMS: 6000, TokensIn: 512, TokensOut: 128, CommittedCarried: 32, TokensRecomputed: 5,
 		Interruptions: 2, Pipeline: 1, Config: "1x1x4", Status: "completed",
 	}
@@ -49,13 +47,13 @@ func TestMapper(t *testing.T) {
 			{Run: "e2e-1", Request: 9, ArrivedMS: 2000, Pipeline: -1, Status: "refused"},
 		}}},
 		{at(2, 90, event.AcquisitionNoticed{Instances: two, ReadyAt: vtime.Seconds(120)}), store.Batch{Fleet: []store.FleetEvent{
-			fleet(2, "a", "acquisition_noticed", "spot", ptr(120000)), fleet(2, "b", "acquisition_noticed", "on-demand", ptr(120000)),
+			fleet(2, "a", "acquisition_noticed", "spot", new(float64(120000))), fleet(2, "b", "acquisition_noticed", "on-demand", new(float64(120000))),
 		}}},
 		{at(3, 90, event.InstanceAcquired{Instances: two[:1]}), store.Batch{Fleet: []store.FleetEvent{
 			fleet(3, "a", "instance_acquired", "spot", nil),
 		}}},
 		{at(4, 90, event.PreemptionNoticed{Nodes: []string{"b"}, Deadline: vtime.Seconds(120)}), store.Batch{Fleet: []store.FleetEvent{
-			fleet(4, "b", "preemption_noticed", "", ptr(120000)),
+			fleet(4, "b", "preemption_noticed", "", new(float64(120000))),
 		}}},
 		{at(5, 90, event.InstanceLost{Nodes: []string{"b"}}), store.Batch{Fleet: []store.FleetEvent{
 			fleet(5, "b", "instance_lost", "", nil),

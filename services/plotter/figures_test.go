@@ -84,11 +84,11 @@ func TestPrice(t *testing.T) {
 	var points []string
 	for _, s := range p.Series {
 		for _, pt := range s.Points {
-			text := fmt.Sprintf("%s(%d,%t) %s:", s.Label, s.Look, s.Joined, pt.Label)
+			text := fmt.Appendf(nil, "%s(%d,%t) %s:", s.Label, s.Look, s.Joined, pt.Label)
 			for _, v := range pt.Seeds {
-				text += fmt.Sprintf(" %g/%g/%g", v.USDPerToken, v.Avg, v.P99)
+				text = fmt.Appendf(text, " %g/%g/%g", v.USDPerToken, v.Avg, v.P99)
 			}
-			points = append(points, text)
+			points = append(points, string(text))
 		}
 	}
 	expect(t, "points", strings.Join(points, "\n"), `SpotServe(0,false) As: 1/2.5/4

@@ -111,16 +111,16 @@ func (h *harness) expect(files, counts string) {
 	if got := strings.Join(names, " "); got != files {
 		h.t.Errorf("got files %q, want %q", got, files)
 	}
-	want := "# HELP spotserve_plotter_figures_total Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).\n" +
-		"# TYPE spotserve_plotter_figures_total counter\n"
-	for _, c := range strings.Fields(counts) {
+	var want strings.Builder
+	if counts != "" {
+		want.WriteString("# HELP spotserve_plotter_figures_total Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).\n" +
+			"# TYPE spotserve_plotter_figures_total counter\n")
+	}
+	for c := range strings.FieldsSeq(counts) {
 		result, n, _ := strings.Cut(c, "=")
-		want += `spotserve_plotter_figures_total{result="` + result + `"} ` + n + "\n"
+		want.WriteString(`spotserve_plotter_figures_total{result="` + result + `"} ` + n + "\n")
 	}
-	if counts == "" {
-		want = ""
-	}
-	if err := testutil.GatherAndCompare(h.metrics, strings.NewReader(want), "spotserve_plotter_figures_total"); err != nil {
+	if err := testutil.GatherAndCompare(h.metrics, strings.NewReader(want.String()), "spotserve_plotter_figures_total"); err != nil {
 		h.t.Error(err)
 	}
 }

@@ -235,7 +235,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{name: "no start", message: "hello", reason: []string{"start:", `for example {"e2e"`}},
 		{name: "no experiment", message: "{}", reason: []string{"exactly one of", "e2e"}},
-		{name: "unknown key", message: `{"e2e":{"approach":"spotserve","modle":"20B","trace":"As"}}`, reason: []string{`"modle"`, `did you mean "model"?`}},
+		{name: "unknown key", message: `{"e2e":{"approach":"spotserve","mdel":"20B","trace":"As"}}`, reason: []string{`"mdel"`, `did you mean "model"?`}},
 		{
 			name: "unknown trace", message: `{"e2e":{"approach":"spotserve","model":"20B","trace":"Az"}}`,
 			reason: []string{`unknown trace "Az"`, "did you mean As?"}, allowed: []string{"As", "Bs", "As+o", "Bs+o"},

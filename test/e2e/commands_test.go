@@ -30,7 +30,7 @@ func TestCommandsOnAStore(t *testing.T) {
 			t.Errorf("a run prints no %q:\n%s", want, printed)
 		}
 	}
-	if shown := s.ok("show", "e2e-v1"); !strings.HasPrefix(printed, shown[:strings.Index(shown, "store ")]) {
+	if shown, _, _ := strings.Cut(s.ok("show", "e2e-v1"), "store "); !strings.HasPrefix(printed, shown) {
 		t.Errorf("show prints\n%s\nwhere the run printed\n%s", shown, printed)
 	}
 	shown := decode(t, s.ok("show", "e2e-v2", "--output", "json"))

@@ -33,7 +33,7 @@ const repository = "../.."
 // spotserve builds the command line.
 func spotserve(t testing.TB) string {
 	t.Helper()
-	return programs.Path(t, "spotserve", filepath.Join(repository, "cmd/spotserve"), ".")
+	return programs.Path(t, "spotserve", filepath.Join(repository, "cmd", "spotserve"), ".")
 }
 
 // service builds a service.

@@ -34,7 +34,7 @@ func TestStartByStockNATSClient(t *testing.T) {
 
 	// The published experiment as the README shows it, but for its pace.
 	publish(`{"e2e":{"approach":"spotserve","model":"20B","trace":"Bs"},"options":{"time_scale":` + fast + `}}`)
-	publish(`{"e2e":{"approach":"spotserve","modle":"20B","trace":"Bs"}}`)
+	publish(`{"e2e":{"approach":"spotserve","mdel":"20B","trace":"Bs"}}`)
 	publish(`{"e2e":{"approach":"spotserve","model":"20B","trace":"Cs"}}`)
 	// It waits for the first one.
 	publish(`{"ondemand":{"nodes":6},"options":{"timeScale":` + fast + `,"seed":3}}`)

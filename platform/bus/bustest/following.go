@@ -1,6 +1,7 @@
 package bustest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -27,7 +28,7 @@ func followFromTheStart(t *testing.T, open New) {
 	sub := follow(t, b, bus.Runs, bus.Position{})
 	publish(t, b, "spot.run.r.x", 3, 3)
 	for i, m := range take(t, sub.C(), 6) {
-		if m.Seq != uint64(i+1) || string(m.Data) != string(payload(i)) {
+		if m.Seq != uint64(i+1) || !bytes.Equal(m.Data, payload(i)) {
 			t.Errorf("message %d: %q with sequence %d", i, text(m), m.Seq)
 		}
 	}

@@ -48,11 +48,11 @@ func (l *log) durable(name string, filters []string) *durable {
 }
 
 // work feeds a worker until it wants no more.
-func (d *durable) work(f *feed.Feed[bus.Delivery], w wake, open context.Context) {
+func (d *durable) work(open context.Context, f *feed.Feed[bus.Delivery], w wake) {
 	for {
 		m, ok, wait := d.take(f)
 		if ok {
-			if !f.Send(bus.Delivery{Message: m, Ack: d.acker(m.Seq, open)}) {
+			if !f.Send(bus.Delivery{Message: m, Ack: d.acker(open, m.Seq)}) {
 				return
 			}
 			continue
@@ -144,7 +144,7 @@ func (d *durable) takeNew() (bus.Message, bool) {
 }
 
 // acker returns the acknowledgement of seq.
-func (d *durable) acker(seq uint64, open context.Context) func() error {
+func (d *durable) acker(open context.Context, seq uint64) func() error {
 	return func() error {
 		if open.Err() != nil {
 			return bus.ErrClosed

@@ -127,7 +127,7 @@ func (b *Bus) Consume(ctx context.Context, s bus.Stream, name string, filters ..
 	f := feed.New[bus.Delivery](ctx, b.open)
 	b.read(func() {
 		defer l.detach(wake)
-		d.work(f, wake, b.open)
+		d.work(b.open, f, wake)
 		d.release(f)
 		f.End(nil)
 	})

@@ -49,7 +49,7 @@ func TestBubble(t *testing.T) {
 		if len(work.C()) > 0 {
 			t.Error("a message comes again before its ack wait is over")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if len(work.C()) != 1 {
 			t.Fatal("a message does not come again when its ack wait is over")

@@ -136,10 +136,10 @@ func bestPlace(places []place, canvas vg.Rectangle, obstacles []obstacle) place 
 	var best place
 	least := math.Inf(1)
 	for _, p := range places {
-		const clear = 1 // around a label
+		const margin = 1 // around a label
 		size := p.label.Size()
 		bad := p.badness + overEdge*float64(size.X*size.Y-overlap(p.label, canvas))
-		wide := box(p.label.Min, vg.Point{X: -clear}, vg.Point{X: size.X + 2*clear, Y: size.Y})
+		wide := box(p.label.Min, vg.Point{X: -margin}, vg.Point{X: size.X + 2*margin, Y: size.Y})
 		for _, o := range obstacles {
 			bad += o.badness * float64(overlap(wide, o.Rectangle))
 		}

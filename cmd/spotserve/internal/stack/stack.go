@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/oklog/run"
@@ -74,7 +75,8 @@ func New(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := s.embed(ctx, w); err != nil {
 		return nil, err
 	}
-	return s, s.setup(ctx, w)
+	err = s.setup(ctx, w)
+	return s, err
 }
 
 func (s *Stack) closeLater(f func() error) { s.closers = append(s.closers, f) }
@@ -188,8 +190,8 @@ func (s *Stack) Run(ctx context.Context, along *obs.Server) error {
 // Close lets go of everything, in the reverse order: the store last.
 func (s *Stack) Close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
