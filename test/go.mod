@@ -3,6 +3,7 @@ module github.com/spotserve/spotserve/test
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/oklog/run v1.2.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/spotserve/spotserve/catalog v0.0.0

@@ -5,10 +5,10 @@ package e2e
 import (
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -112,21 +112,29 @@ func TestBrokenFiles(t *testing.T) {
 	})
 }
 
-// freePort is a port where nothing listens.
-func freePort(t *testing.T) string {
+// deadPort is an address where nothing listens, and nothing else will until the
+// test ends.
+func deadPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "127.0.0.1:" + strconv.Itoa(name.(*syscall.SockaddrInet4).Port)
 }
 
 // TestUnreachable: which URL, and what to do.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	at := freePort(t)
+	at := deadPort(t)
 	for _, c := range []struct {
 		args []string
 		say  []string

@@ -52,6 +52,16 @@ func TestStoppedRunKeepsItsRows(t *testing.T) {
 	if said := s.refused(1, "stop", run, "--nats", up.url); !strings.Contains(said, "not running: it is stopped") {
 		t.Errorf("stopping it again says %q", said)
 	}
+
+	// Ctrl-C of the one who follows ends the run too, and the services stay.
+	p = s.start(job(mainJob, "--nats", up.url, "--output", "json")...)
+	s.awaitRows(3, "SELECT count(*) FROM request_latency WHERE status = 'completed' AND run <> '"+run+"'")
+	p.Signal(t, syscall.SIGINT)
+	if exit = p.Wait(t); exit.Code != 130 {
+		t.Errorf("exit code %d, want 130: %s", exit.Code, exit.Stderr)
+	}
+	mustBeStopped(t, s, decode(t, exit.Stdout))
+	s.experiment(job(mainJob, "--nats", up.url, "--time-scale", fast)...)
 	up.stop(t)
 }
 
