@@ -63,6 +63,7 @@ type Run struct {
 	DurationMS                              float64
 	Accepted, Completed, UnfinishedAtEnd    int
 	Refused, Lost, Duplicated, LateFacts    int
+	Dropped                                 int // of the unfinished, with the artifact's quirks
 	Interruptions, TokensRecomputed         int
 	CostUSD, USDPerToken                    float64
 	Settings                                string // JSON of everything else that makes runs comparable

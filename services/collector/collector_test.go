@@ -85,12 +85,30 @@ func (v *vault) run(name string) store.Run {
 	return v.runs[name]
 }
 
+// journal is a log that a test reads while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 // desk is a bus in a bubble with a vault.
 type desk struct {
 	t       *testing.T
 	bus     *membus.Bus
 	vault   *vault
-	log     bytes.Buffer
+	log     journal
 	ready   obs.Readiness
 	metrics *prometheus.Registry
 	over    func(collector.Bus) collector.Bus // what the collector sees of the bus

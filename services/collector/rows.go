@@ -111,7 +111,7 @@ func (m *Mapper) finished(ev event.Event, f event.RunFinished) store.Run {
 	}
 	r.DurationMS = ev.Time.Milliseconds()
 	r.Accepted, r.Completed, r.UnfinishedAtEnd, r.Refused = f.Accepted, f.Completed, f.UnfinishedAtEnd, f.Refused
-	r.Lost, r.Duplicated, r.LateFacts = f.Lost, f.Duplicated, f.LateFacts
+	r.Lost, r.Duplicated, r.Dropped, r.LateFacts = f.Lost, f.Duplicated, f.Dropped, f.LateFacts
 	r.Interruptions, r.TokensRecomputed, r.CostUSD = f.Interruptions, f.TokensRecomputed, f.CostUSD
 	if f.TokensServed > 0 {
 		r.USDPerToken = f.CostUSD / float64(f.TokensServed)

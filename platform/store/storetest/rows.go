@@ -52,7 +52,7 @@ func randomRun(rng *rand.Rand, run string) store.Run {
 		Arrivals: "artifact", Quirks: "none", Seed: rng.Uint64(), TimeScale: 60, Virtual: rng.IntN(2) == 0,
 		Status: "finished", StartedUnixMS: rng.Int64N(1 << 41), DurationMS: ms(rng),
 		Accepted: rng.IntN(1000), Completed: rng.IntN(1000), UnfinishedAtEnd: rng.IntN(9), Refused: rng.IntN(9),
-		Lost: rng.IntN(9), Duplicated: rng.IntN(9), LateFacts: rng.IntN(9), Interruptions: rng.IntN(9),
+		Lost: rng.IntN(9), Duplicated: rng.IntN(9), Dropped: rng.IntN(9), LateFacts: rng.IntN(9), Interruptions: rng.IntN(9),
 		TokensRecomputed: rng.IntN(9999), CostUSD: rng.Float64(), USDPerToken: rng.Float64() / 1e6,
 		Settings: `{"grace_s":30}`, Version: rng.Uint64N(1 << 40),
 	}

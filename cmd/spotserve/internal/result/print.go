@@ -75,6 +75,9 @@ func flush(t *tabwriter.Writer) { _ = t.Flush() }
 func (r Result) counts(b *strings.Builder) {
 	fmt.Fprintf(b, "requests       %d accepted = %d completed + %d unfinished at the end + %d lost; %d duplicated\n",
 		r.Accepted, r.Completed, r.UnfinishedAtEnd, r.Lost, r.Duplicated)
+	if r.Dropped > 0 {
+		fmt.Fprintf(b, "               %d of the unfinished are what the artifact would have forgotten\n", r.Dropped)
+	}
 	fmt.Fprintf(b, "interruptions  %d, tokens recomputed %d\n", r.Interruptions, r.TokensRecomputed)
 	fmt.Fprintf(b, "cost           %.2f USD, %.3g USD a token\n\n", r.CostUSD, r.USDPerToken)
 }

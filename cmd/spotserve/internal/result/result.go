@@ -30,6 +30,7 @@ type Result struct {
 	LateFacts        int      `json:"late_facts"`
 	Interruptions    int      `json:"interruptions"`
 	TokensRecomputed int      `json:"tokens_recomputed"`
+	Dropped          int      `json:"-"` // of the unfinished, with the artifact's quirks
 	AvgS             float64  `json:"avg_s"`
 	P50S             float64  `json:"p50_s"`
 	P90S             float64  `json:"p90_s"`
@@ -73,7 +74,7 @@ func Load(ctx context.Context, r store.Reader, run string) (Result, error) {
 		Run: row.Run, Kind: row.Kind, Approach: row.Approach, Model: row.Model, Trace: row.Trace, Level: row.Level,
 		Arrivals: row.Arrivals, Quirks: row.Quirks, Seed: row.Seed, TimeScale: row.TimeScale, Virtual: row.Virtual,
 		Status: row.Status, Accepted: row.Accepted, Completed: row.Completed, UnfinishedAtEnd: row.UnfinishedAtEnd,
-		Lost: row.Lost, Duplicated: row.Duplicated, LateFacts: row.LateFacts,
+		Lost: row.Lost, Duplicated: row.Duplicated, Dropped: row.Dropped, LateFacts: row.LateFacts,
 		Interruptions: row.Interruptions, TokensRecomputed: row.TokensRecomputed,
 		AvgS: summary.Avg, P50S: summary.P50, P90S: summary.P90, P95S: summary.P95,
 		P96S: summary.P96, P97S: summary.P97, P98S: summary.P98, P99S: summary.P99,

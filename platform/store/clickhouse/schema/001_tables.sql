@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS runs_rows (
     refused            Int64,
     lost               Int64,
     duplicated         Int64,
+    dropped            Int64,
     late_facts         Int64,
     interruptions      Int64,
     tokens_recomputed  Int64,

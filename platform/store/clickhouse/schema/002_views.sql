@@ -3,7 +3,7 @@
 
 CREATE VIEW IF NOT EXISTS runs AS SELECT
     run, kind, name, approach, model, trace, level, arrivals, quirks, seed, time_scale, virtual, status,
-    reason, started_unix_ms, duration_ms, accepted, completed, unfinished_at_end, refused, lost, duplicated,
+    reason, started_unix_ms, duration_ms, accepted, completed, unfinished_at_end, refused, lost, duplicated, dropped,
     late_facts, interruptions, tokens_recomputed, cost_usd, usd_per_token, settings, version
 FROM runs_rows FINAL;
 

@@ -23,6 +23,7 @@ CREATE TABLE runs (
     refused            INTEGER NOT NULL,
     lost               INTEGER NOT NULL,
     duplicated         INTEGER NOT NULL,
+    dropped            INTEGER NOT NULL,
     late_facts         INTEGER NOT NULL,
     interruptions      INTEGER NOT NULL,
     tokens_recomputed  INTEGER NOT NULL,
