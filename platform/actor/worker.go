@@ -12,9 +12,12 @@ import (
 // RunWorker drives a worker's core through one run, until the planner has
 // finished it.
 func RunWorker(ctx context.Context, o Options, d cost.Delays) error {
-	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{delays: d}}
+	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{delays: d, given: watermark{time: unsaid}}}
 	return a.run(ctx)
 }
+
+// unsaid is no watermark: the first one is always news.
+const unsaid vtime.Time = -1
 
 // workerRole listens to the planner alone: the planner's watermark covers the
 // replayer's.
