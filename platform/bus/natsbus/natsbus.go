@@ -105,7 +105,7 @@ func Connect(ctx context.Context, o Options) (*Bus, error) {
 	}
 	first, err := dial(o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS %s: %w: is nats-server -js running there? Or leave out --nats to embed one", o.where(), err)
+		return nil, fmt.Errorf("connect to NATS %s: %w: is nats-server -js running there? Start it, name another one with --nats, or let spotserve up run one", o.where(), err)
 	}
 	if err := ensureStreams(ctx, first.js, o); err != nil {
 		first.close()

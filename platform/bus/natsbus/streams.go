@@ -17,7 +17,7 @@ import (
 func ensureStreams(ctx context.Context, js jetstream.JetStream, o Options) error {
 	_, err := js.AccountInfo(ctx)
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return fmt.Errorf("JetStream is off: start the server with nats-server -js, or leave out --nats to embed one: %w", err)
+		return fmt.Errorf("JetStream is off: start the server with nats-server -js, or name another one with --nats: %w", err)
 	}
 	if err != nil {
 		return fmt.Errorf("ask for JetStream: %w", err)

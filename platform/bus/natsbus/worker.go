@@ -3,6 +3,8 @@ package natsbus
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,8 +83,8 @@ func (w *worker) refuse(m jetstream.Msg) { _ = m.Nak() }
 func (w *worker) release(*conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, m := range w.unacked {
-		w.refuse(m)
+	for _, seq := range slices.Sorted(maps.Keys(w.unacked)) {
+		w.refuse(w.unacked[seq])
 	}
 	clear(w.unacked)
 }
