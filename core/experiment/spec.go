@@ -45,13 +45,53 @@ const (
 // Batching is the request manager's policy.
 type Batching string
 
-// The batching policies, both static: nothing joins a running batch.
+// The batching policies. The first two are static: nothing joins a running
+// batch.
 const (
 	// Pooled tops up the pool of a busy pipeline: the artifact's --old-batching.
 	Pooled Batching = "pooled"
 	// IdleOnly gives requests to idle pipelines only.
 	IdleOnly Batching = "idle-only"
+	// Continuous lets requests join and leave a running batch at token borders;
+	// KV memory bounds it.
+	Continuous Batching = "continuous"
 )
+
+// Objective is what the parallelization controller looks for among the
+// configurations.
+type Objective string
+
+// The objectives; "" is MinLatency.
+const (
+	// MinLatency takes the lowest latency that sustains the load (Algorithm 1).
+	MinLatency Objective = "latency"
+	// MeetSLO takes the cheapest configuration whose P99 meets Spec.SLOP99.
+	MeetSLO Objective = "slo"
+	// MinCost takes the cheapest configuration that sustains the load.
+	MinCost Objective = "cost"
+)
+
+// Provision says who decides on the fleet.
+type Provision string
+
+// The ways to get a fleet; "" is Replay.
+const (
+	// Replay takes the instances that the availability trace hands out.
+	Replay Provision = "replay"
+	// ClosedLoop asks the cloud for instances and frees them (Algorithm 1,
+	// lines 6 to 10); the availability trace is the spot capacity that the cloud
+	// has to give.
+	ClosedLoop Provision = "closed-loop"
+)
+
+// Provisioning bounds what a closed loop asks for.
+type Provisioning struct {
+	MaxInstances  int           // most instances to hold at a time, both markets
+	CandidatePool int           // instances to keep beyond those that the configuration needs
+	OnDemand      bool          // may ask for on-demand instances
+	SpotStart     time.Duration // from a request to the joining of a spot instance
+	OnDemandStart time.Duration // the same of an on-demand instance
+}
 
 // Spec is a resolved experiment.
 type Spec struct {
@@ -80,9 +120,13 @@ type Spec struct {
 	BatchLimit         int           // largest B, and the running batch limit
 	Batching           Batching
 	PoolDepth          int // a pipeline's pool holds below PoolDepth*B
-	PromptTokens       int // S_in of a request that names none
-	OutputTokens       int // S_out of a request that names none
-	CommitInterval     int // tokens between commits inside a batch
+	PromptTokens       int // S_in of a request that names none, and what plans are made for
+	OutputTokens       int // S_out, likewise
+	// LongestPrompt and LongestOutput are the most tokens that a request of the
+	// run may have: memory is kept for them. 0: PromptTokens and OutputTokens.
+	LongestPrompt  int
+	LongestOutput  int
+	CommitInterval int // tokens between commits inside a batch
 	// LargestFleet is the most GPUs that the trace ever offers: rerouting solves
 	// its one configuration for it.
 	LargestFleet int
@@ -93,6 +137,11 @@ type Spec struct {
 	// times Headroom instead of RequiredThroughput; 0 keeps to the script.
 	RateWindow time.Duration
 	Headroom   float64
+
+	Objective    Objective
+	SLOP99       time.Duration // target for the P99 of the latency; 0 names none
+	Provision    Provision
+	Provisioning Provisioning // of a closed loop
 
 	Nodes []string   // every node of the availability trace, in node order
 	End   vtime.Time // when the trace is done
@@ -136,6 +185,12 @@ type Timeline struct {
 	Changes  []Change
 	Arrivals []Arrival
 	End      vtime.Time
+}
+
+// LongestSequence is the most tokens that a request of the run may have, prompt
+// and output.
+func (s Spec) LongestSequence() int {
+	return max(s.LongestPrompt, s.PromptTokens) + max(s.LongestOutput, s.OutputTokens)
 }
 
 // BoundsMigration reports whether migrations keep within MigrationBuffer: the

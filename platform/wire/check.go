@@ -171,6 +171,15 @@ func part[M, T any](c *check, field string, m *M, in func(*check, *M) T) T {
 	return inside(c, field, m, in)
 }
 
+// optional maps a part that may be missing: older writers do not have it.
+func optional[M, T any](c *check, field string, m *M, in func(*check, *M) T) T {
+	if m == nil {
+		var none T
+		return none
+	}
+	return inside(c, field, m, in)
+}
+
 // inside maps a part, either way.
 func inside[A, B any](c *check, field string, a A, to func(*check, A) B) B {
 	c.enter(field, -1)

@@ -11,7 +11,8 @@ import (
 )
 
 // enum pairs the numbers of the wire with core's names. A number or name that
-// is not in it is an error: none of the fields has a default.
+// is not in it is an error: a field has a default only where its table names
+// one for 0.
 type enum[N ~int32, S ~string] []pair[N, S]
 
 type pair[N ~int32, S ~string] struct {
@@ -46,6 +47,18 @@ var (
 	batchings = enum[pb.Batching, experiment.Batching]{
 		{pb.Batching_BATCHING_POOLED, experiment.Pooled},
 		{pb.Batching_BATCHING_IDLE_ONLY, experiment.IdleOnly},
+		{pb.Batching_BATCHING_CONTINUOUS, experiment.Continuous},
+	}
+	objectives = enum[pb.Objective, experiment.Objective]{
+		{pb.Objective_OBJECTIVE_UNSPECIFIED, ""},
+		{pb.Objective_OBJECTIVE_LATENCY, experiment.MinLatency},
+		{pb.Objective_OBJECTIVE_SLO, experiment.MeetSLO},
+		{pb.Objective_OBJECTIVE_COST, experiment.MinCost},
+	}
+	provisions = enum[pb.Provision, experiment.Provision]{
+		{pb.Provision_PROVISION_UNSPECIFIED, ""},
+		{pb.Provision_PROVISION_REPLAY, experiment.Replay},
+		{pb.Provision_PROVISION_CLOSED_LOOP, experiment.ClosedLoop},
 	}
 )
 
@@ -74,9 +87,11 @@ func (t enum[N, S]) in(c *check, field string, n N) S {
 }
 
 func (t enum[N, S]) allowed() string {
-	names := make([]string, len(t))
-	for i, p := range t {
-		names[i] = string(p.name)
+	var names []string
+	for _, p := range t {
+		if p.name != "" {
+			names = append(names, string(p.name))
+		}
 	}
 	return strings.Join(names, ", ")
 }

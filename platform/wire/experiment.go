@@ -42,6 +42,12 @@ func specOut(c *check, s experiment.Spec) *pb.Spec {
 		MigrationBuffer:    c.bytes("migration_buffer", s.MigrationBuffer),
 		RateWindowNs:       int64(s.RateWindow),
 		Headroom:           c.float("headroom", s.Headroom),
+		LongestPrompt:      c.count("longest_prompt", s.LongestPrompt),
+		LongestOutput:      c.count("longest_output", s.LongestOutput),
+		Objective:          objectives.out(c, "objective", s.Objective),
+		SloP99Ns:           int64(s.SLOP99),
+		Provision:          provisions.out(c, "provision", s.Provision),
+		Provisioning:       inside(c, "provisioning", s.Provisioning, provisioningOut),
 	}
 }
 
@@ -78,6 +84,32 @@ func specIn(c *check, m *pb.Spec) experiment.Spec {
 		MigrationBuffer:    c.bytes("migration_buffer", m.MigrationBuffer),
 		RateWindow:         time.Duration(m.RateWindowNs),
 		Headroom:           c.float("headroom", m.Headroom),
+		LongestPrompt:      c.int("longest_prompt", m.LongestPrompt),
+		LongestOutput:      c.int("longest_output", m.LongestOutput),
+		Objective:          objectives.in(c, "objective", m.Objective),
+		SLOP99:             time.Duration(m.SloP99Ns),
+		Provision:          provisions.in(c, "provision", m.Provision),
+		Provisioning:       optional(c, "provisioning", m.Provisioning, provisioningIn),
+	}
+}
+
+func provisioningOut(c *check, p experiment.Provisioning) *pb.Provisioning {
+	return &pb.Provisioning{
+		MaxInstances:    c.count("max_instances", p.MaxInstances),
+		CandidatePool:   c.count("candidate_pool", p.CandidatePool),
+		OnDemand:        p.OnDemand,
+		SpotStartNs:     int64(p.SpotStart),
+		OnDemandStartNs: int64(p.OnDemandStart),
+	}
+}
+
+func provisioningIn(c *check, m *pb.Provisioning) experiment.Provisioning {
+	return experiment.Provisioning{
+		MaxInstances:  c.int("max_instances", m.MaxInstances),
+		CandidatePool: c.int("candidate_pool", m.CandidatePool),
+		OnDemand:      m.OnDemand,
+		SpotStart:     time.Duration(m.SpotStartNs),
+		OnDemandStart: time.Duration(m.OnDemandStartNs),
 	}
 }
 

@@ -19,8 +19,10 @@ var choices = map[reflect.Type][]string{
 	reflect.TypeFor[migrate.ContextKind](): {string(migrate.ModelContext), string(migrate.CacheContext)},
 	reflect.TypeFor[experiment.Kind](): {string(experiment.EndToEnd), string(experiment.OnDemand),
 		string(experiment.Workload), string(experiment.Ablation), string(experiment.Custom)},
-	reflect.TypeFor[experiment.Quirks]():   {string(experiment.QuirksNone), string(experiment.QuirksArtifact)},
-	reflect.TypeFor[experiment.Batching](): {string(experiment.Pooled), string(experiment.IdleOnly)},
+	reflect.TypeFor[experiment.Quirks]():    {string(experiment.QuirksNone), string(experiment.QuirksArtifact)},
+	reflect.TypeFor[experiment.Batching]():  {string(experiment.Pooled), string(experiment.IdleOnly), string(experiment.Continuous)},
+	reflect.TypeFor[experiment.Objective](): {string(experiment.MinLatency), string(experiment.MeetSLO), string(experiment.MinCost)},
+	reflect.TypeFor[experiment.Provision](): {string(experiment.Replay), string(experiment.ClosedLoop)},
 }
 
 // fill sets every field of v to a random value that is not zero, except that

@@ -137,6 +137,7 @@ const (
 	Batching_BATCHING_UNSPECIFIED Batching = 0
 	Batching_BATCHING_POOLED      Batching = 1
 	Batching_BATCHING_IDLE_ONLY   Batching = 2
+	Batching_BATCHING_CONTINUOUS  Batching = 3
 )
 
 // Enum value maps for Batching.
@@ -145,11 +146,13 @@ var (
 		0: "BATCHING_UNSPECIFIED",
 		1: "BATCHING_POOLED",
 		2: "BATCHING_IDLE_ONLY",
+		3: "BATCHING_CONTINUOUS",
 	}
 	Batching_value = map[string]int32{
 		"BATCHING_UNSPECIFIED": 0,
 		"BATCHING_POOLED":      1,
 		"BATCHING_IDLE_ONLY":   2,
+		"BATCHING_CONTINUOUS":  3,
 	}
 )
 
@@ -178,6 +181,111 @@ func (x Batching) Number() protoreflect.EnumNumber {
 // Deprecated: Use Batching.Descriptor instead.
 func (Batching) EnumDescriptor() ([]byte, []int) {
 	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+}
+
+// Objective is what the controller looks for among the configurations. Writers
+// that know of none leave it out: the lowest latency.
+type Objective int32
+
+const (
+	Objective_OBJECTIVE_UNSPECIFIED Objective = 0
+	Objective_OBJECTIVE_LATENCY     Objective = 1
+	Objective_OBJECTIVE_SLO         Objective = 2
+	Objective_OBJECTIVE_COST        Objective = 3
+)
+
+// Enum value maps for Objective.
+var (
+	Objective_name = map[int32]string{
+		0: "OBJECTIVE_UNSPECIFIED",
+		1: "OBJECTIVE_LATENCY",
+		2: "OBJECTIVE_SLO",
+		3: "OBJECTIVE_COST",
+	}
+	Objective_value = map[string]int32{
+		"OBJECTIVE_UNSPECIFIED": 0,
+		"OBJECTIVE_LATENCY":     1,
+		"OBJECTIVE_SLO":         2,
+		"OBJECTIVE_COST":        3,
+	}
+)
+
+func (x Objective) Enum() *Objective {
+	p := new(Objective)
+	*p = x
+	return p
+}
+
+func (x Objective) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Objective) Descriptor() protoreflect.EnumDescriptor {
+	return file_spotserve_v1_experiment_proto_enumTypes[3].Descriptor()
+}
+
+func (Objective) Type() protoreflect.EnumType {
+	return &file_spotserve_v1_experiment_proto_enumTypes[3]
+}
+
+func (x Objective) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Objective.Descriptor instead.
+func (Objective) EnumDescriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+}
+
+// Provision says who decides on the fleet. Writers that know of none leave it
+// out: the trace.
+type Provision int32
+
+const (
+	Provision_PROVISION_UNSPECIFIED Provision = 0
+	Provision_PROVISION_REPLAY      Provision = 1
+	Provision_PROVISION_CLOSED_LOOP Provision = 2
+)
+
+// Enum value maps for Provision.
+var (
+	Provision_name = map[int32]string{
+		0: "PROVISION_UNSPECIFIED",
+		1: "PROVISION_REPLAY",
+		2: "PROVISION_CLOSED_LOOP",
+	}
+	Provision_value = map[string]int32{
+		"PROVISION_UNSPECIFIED": 0,
+		"PROVISION_REPLAY":      1,
+		"PROVISION_CLOSED_LOOP": 2,
+	}
+)
+
+func (x Provision) Enum() *Provision {
+	p := new(Provision)
+	*p = x
+	return p
+}
+
+func (x Provision) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Provision) Descriptor() protoreflect.EnumDescriptor {
+	return file_spotserve_v1_experiment_proto_enumTypes[4].Descriptor()
+}
+
+func (Provision) Type() protoreflect.EnumType {
+	return &file_spotserve_v1_experiment_proto_enumTypes[4]
+}
+
+func (x Provision) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Provision.Descriptor instead.
+func (Provision) EnumDescriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
 }
 
 // Market is how an instance was bought.
@@ -214,11 +322,11 @@ func (x Market) String() string {
 }
 
 func (Market) Descriptor() protoreflect.EnumDescriptor {
-	return file_spotserve_v1_experiment_proto_enumTypes[3].Descriptor()
+	return file_spotserve_v1_experiment_proto_enumTypes[5].Descriptor()
 }
 
 func (Market) Type() protoreflect.EnumType {
-	return &file_spotserve_v1_experiment_proto_enumTypes[3]
+	return &file_spotserve_v1_experiment_proto_enumTypes[5]
 }
 
 func (x Market) Number() protoreflect.EnumNumber {
@@ -227,7 +335,7 @@ func (x Market) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Market.Descriptor instead.
 func (Market) EnumDescriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
 }
 
 // Spec is a resolved experiment.
@@ -282,7 +390,16 @@ type Spec struct {
 	// The window of the arrival-rate estimate; 0 keeps to the script.
 	RateWindowNs int64 `protobuf:"varint,30,opt,name=rate_window_ns,json=rateWindowNs,proto3" json:"rate_window_ns,omitempty"`
 	// Required throughput over estimated arrival rate.
-	Headroom      float64 `protobuf:"fixed64,31,opt,name=headroom,proto3" json:"headroom,omitempty"`
+	Headroom float64 `protobuf:"fixed64,31,opt,name=headroom,proto3" json:"headroom,omitempty"`
+	// The most tokens that a request of the run may have; 0: as above.
+	LongestPrompt int64     `protobuf:"varint,32,opt,name=longest_prompt,json=longestPrompt,proto3" json:"longest_prompt,omitempty"`
+	LongestOutput int64     `protobuf:"varint,33,opt,name=longest_output,json=longestOutput,proto3" json:"longest_output,omitempty"`
+	Objective     Objective `protobuf:"varint,34,opt,name=objective,proto3,enum=spotserve.v1.Objective" json:"objective,omitempty"`
+	// Target for the P99 of the latency; 0 names none.
+	SloP99Ns  int64     `protobuf:"varint,35,opt,name=slo_p99_ns,json=sloP99Ns,proto3" json:"slo_p99_ns,omitempty"`
+	Provision Provision `protobuf:"varint,36,opt,name=provision,proto3,enum=spotserve.v1.Provision" json:"provision,omitempty"`
+	// Of a closed loop.
+	Provisioning  *Provisioning `protobuf:"bytes,37,opt,name=provisioning,proto3" json:"provisioning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -534,6 +651,129 @@ func (x *Spec) GetHeadroom() float64 {
 	return 0
 }
 
+func (x *Spec) GetLongestPrompt() int64 {
+	if x != nil {
+		return x.LongestPrompt
+	}
+	return 0
+}
+
+func (x *Spec) GetLongestOutput() int64 {
+	if x != nil {
+		return x.LongestOutput
+	}
+	return 0
+}
+
+func (x *Spec) GetObjective() Objective {
+	if x != nil {
+		return x.Objective
+	}
+	return Objective_OBJECTIVE_UNSPECIFIED
+}
+
+func (x *Spec) GetSloP99Ns() int64 {
+	if x != nil {
+		return x.SloP99Ns
+	}
+	return 0
+}
+
+func (x *Spec) GetProvision() Provision {
+	if x != nil {
+		return x.Provision
+	}
+	return Provision_PROVISION_UNSPECIFIED
+}
+
+func (x *Spec) GetProvisioning() *Provisioning {
+	if x != nil {
+		return x.Provisioning
+	}
+	return nil
+}
+
+// Provisioning bounds what a closed loop asks for.
+type Provisioning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most instances to hold at a time, both markets.
+	MaxInstances int64 `protobuf:"varint,1,opt,name=max_instances,json=maxInstances,proto3" json:"max_instances,omitempty"`
+	// Instances to keep beyond those that the configuration needs.
+	CandidatePool int64 `protobuf:"varint,2,opt,name=candidate_pool,json=candidatePool,proto3" json:"candidate_pool,omitempty"`
+	// May ask for on-demand instances.
+	OnDemand bool `protobuf:"varint,3,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`
+	// From a request to the joining of an instance.
+	SpotStartNs     int64 `protobuf:"varint,4,opt,name=spot_start_ns,json=spotStartNs,proto3" json:"spot_start_ns,omitempty"`
+	OnDemandStartNs int64 `protobuf:"varint,5,opt,name=on_demand_start_ns,json=onDemandStartNs,proto3" json:"on_demand_start_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Provisioning) Reset() {
+	*x = Provisioning{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Provisioning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Provisioning) ProtoMessage() {}
+
+func (x *Provisioning) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Provisioning.ProtoReflect.Descriptor instead.
+func (*Provisioning) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Provisioning) GetMaxInstances() int64 {
+	if x != nil {
+		return x.MaxInstances
+	}
+	return 0
+}
+
+func (x *Provisioning) GetCandidatePool() int64 {
+	if x != nil {
+		return x.CandidatePool
+	}
+	return 0
+}
+
+func (x *Provisioning) GetOnDemand() bool {
+	if x != nil {
+		return x.OnDemand
+	}
+	return false
+}
+
+func (x *Provisioning) GetSpotStartNs() int64 {
+	if x != nil {
+		return x.SpotStartNs
+	}
+	return 0
+}
+
+func (x *Provisioning) GetOnDemandStartNs() int64 {
+	if x != nil {
+		return x.OnDemandStartNs
+	}
+	return 0
+}
+
 // Model is a decoder-only transformer as the planner sees it.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -555,7 +795,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +807,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +820,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Model) GetName() string {
@@ -654,7 +894,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +906,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +919,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Profile) GetName() string {
@@ -757,7 +997,7 @@ type TensorProfile struct {
 
 func (x *TensorProfile) Reset() {
 	*x = TensorProfile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +1009,7 @@ func (x *TensorProfile) String() string {
 func (*TensorProfile) ProtoMessage() {}
 
 func (x *TensorProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +1022,7 @@ func (x *TensorProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorProfile.ProtoReflect.Descriptor instead.
 func (*TensorProfile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TensorProfile) GetTensor() int64 {
@@ -812,7 +1052,7 @@ type PhaseLatency struct {
 
 func (x *PhaseLatency) Reset() {
 	*x = PhaseLatency{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +1064,7 @@ func (x *PhaseLatency) String() string {
 func (*PhaseLatency) ProtoMessage() {}
 
 func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +1077,7 @@ func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseLatency.ProtoReflect.Descriptor instead.
 func (*PhaseLatency) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PhaseLatency) GetBatch() int64 {
@@ -881,7 +1121,7 @@ type InstanceType struct {
 
 func (x *InstanceType) Reset() {
 	*x = InstanceType{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1133,7 @@ func (x *InstanceType) String() string {
 func (*InstanceType) ProtoMessage() {}
 
 func (x *InstanceType) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1146,7 @@ func (x *InstanceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceType.ProtoReflect.Descriptor instead.
 func (*InstanceType) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstanceType) GetName() string {
@@ -989,7 +1229,7 @@ type EngineCosts struct {
 
 func (x *EngineCosts) Reset() {
 	*x = EngineCosts{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1241,7 @@ func (x *EngineCosts) String() string {
 func (*EngineCosts) ProtoMessage() {}
 
 func (x *EngineCosts) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1254,7 @@ func (x *EngineCosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineCosts.ProtoReflect.Descriptor instead.
 func (*EngineCosts) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EngineCosts) GetExecutionScale() float64 {
@@ -1088,7 +1328,7 @@ type Delays struct {
 
 func (x *Delays) Reset() {
 	*x = Delays{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1340,7 @@ func (x *Delays) String() string {
 func (*Delays) ProtoMessage() {}
 
 func (x *Delays) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1353,7 @@ func (x *Delays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delays.ProtoReflect.Descriptor instead.
 func (*Delays) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Delays) GetSendNs() int64 {
@@ -1141,7 +1381,8 @@ var File_spotserve_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xcb\b\n" +
+	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xe5\n" +
+	"\n" +
 	"\x04Spec\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.spotserve.v1.ExperimentKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1177,7 +1418,20 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\rlargest_fleet\x18\x1c \x01(\x03R\flargestFleet\x12)\n" +
 	"\x10migration_buffer\x18\x1d \x01(\x03R\x0fmigrationBuffer\x12$\n" +
 	"\x0erate_window_ns\x18\x1e \x01(\x03R\frateWindowNs\x12\x1a\n" +
-	"\bheadroom\x18\x1f \x01(\x01R\bheadroom\"\xdb\x01\n" +
+	"\bheadroom\x18\x1f \x01(\x01R\bheadroom\x12%\n" +
+	"\x0elongest_prompt\x18  \x01(\x03R\rlongestPrompt\x12%\n" +
+	"\x0elongest_output\x18! \x01(\x03R\rlongestOutput\x125\n" +
+	"\tobjective\x18\" \x01(\x0e2\x17.spotserve.v1.ObjectiveR\tobjective\x12\x1c\n" +
+	"\n" +
+	"slo_p99_ns\x18# \x01(\x03R\bsloP99Ns\x125\n" +
+	"\tprovision\x18$ \x01(\x0e2\x17.spotserve.v1.ProvisionR\tprovision\x12>\n" +
+	"\fprovisioning\x18% \x01(\v2\x1a.spotserve.v1.ProvisioningR\fprovisioning\"\xc8\x01\n" +
+	"\fProvisioning\x12#\n" +
+	"\rmax_instances\x18\x01 \x01(\x03R\fmaxInstances\x12%\n" +
+	"\x0ecandidate_pool\x18\x02 \x01(\x03R\rcandidatePool\x12\x1b\n" +
+	"\ton_demand\x18\x03 \x01(\bR\bonDemand\x12\"\n" +
+	"\rspot_start_ns\x18\x04 \x01(\x03R\vspotStartNs\x12+\n" +
+	"\x12on_demand_start_ns\x18\x05 \x01(\x03R\x0fonDemandStartNs\"\xdb\x01\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06layers\x18\x02 \x01(\x03R\x06layers\x12#\n" +
@@ -1240,11 +1494,21 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\x06Quirks\x12\x16\n" +
 	"\x12QUIRKS_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vQUIRKS_NONE\x10\x01\x12\x13\n" +
-	"\x0fQUIRKS_ARTIFACT\x10\x02*Q\n" +
+	"\x0fQUIRKS_ARTIFACT\x10\x02*j\n" +
 	"\bBatching\x12\x18\n" +
 	"\x14BATCHING_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fBATCHING_POOLED\x10\x01\x12\x16\n" +
-	"\x12BATCHING_IDLE_ONLY\x10\x02*G\n" +
+	"\x12BATCHING_IDLE_ONLY\x10\x02\x12\x17\n" +
+	"\x13BATCHING_CONTINUOUS\x10\x03*d\n" +
+	"\tObjective\x12\x19\n" +
+	"\x15OBJECTIVE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11OBJECTIVE_LATENCY\x10\x01\x12\x11\n" +
+	"\rOBJECTIVE_SLO\x10\x02\x12\x12\n" +
+	"\x0eOBJECTIVE_COST\x10\x03*W\n" +
+	"\tProvision\x12\x19\n" +
+	"\x15PROVISION_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10PROVISION_REPLAY\x10\x01\x12\x19\n" +
+	"\x15PROVISION_CLOSED_LOOP\x10\x02*G\n" +
 	"\x06Market\x12\x16\n" +
 	"\x12MARKET_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMARKET_SPOT\x10\x01\x12\x14\n" +
@@ -1262,38 +1526,44 @@ func file_spotserve_v1_experiment_proto_rawDescGZIP() []byte {
 	return file_spotserve_v1_experiment_proto_rawDescData
 }
 
-var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(ExperimentKind)(0),   // 0: spotserve.v1.ExperimentKind
 	(Quirks)(0),           // 1: spotserve.v1.Quirks
 	(Batching)(0),         // 2: spotserve.v1.Batching
-	(Market)(0),           // 3: spotserve.v1.Market
-	(*Spec)(nil),          // 4: spotserve.v1.Spec
-	(*Model)(nil),         // 5: spotserve.v1.Model
-	(*Profile)(nil),       // 6: spotserve.v1.Profile
-	(*TensorProfile)(nil), // 7: spotserve.v1.TensorProfile
-	(*PhaseLatency)(nil),  // 8: spotserve.v1.PhaseLatency
-	(*InstanceType)(nil),  // 9: spotserve.v1.InstanceType
-	(*EngineCosts)(nil),   // 10: spotserve.v1.EngineCosts
-	(*Delays)(nil),        // 11: spotserve.v1.Delays
+	(Objective)(0),        // 3: spotserve.v1.Objective
+	(Provision)(0),        // 4: spotserve.v1.Provision
+	(Market)(0),           // 5: spotserve.v1.Market
+	(*Spec)(nil),          // 6: spotserve.v1.Spec
+	(*Provisioning)(nil),  // 7: spotserve.v1.Provisioning
+	(*Model)(nil),         // 8: spotserve.v1.Model
+	(*Profile)(nil),       // 9: spotserve.v1.Profile
+	(*TensorProfile)(nil), // 10: spotserve.v1.TensorProfile
+	(*PhaseLatency)(nil),  // 11: spotserve.v1.PhaseLatency
+	(*InstanceType)(nil),  // 12: spotserve.v1.InstanceType
+	(*EngineCosts)(nil),   // 13: spotserve.v1.EngineCosts
+	(*Delays)(nil),        // 14: spotserve.v1.Delays
 }
 var file_spotserve_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: spotserve.v1.Spec.kind:type_name -> spotserve.v1.ExperimentKind
 	1,  // 1: spotserve.v1.Spec.quirks:type_name -> spotserve.v1.Quirks
-	5,  // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
-	6,  // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
-	9,  // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
-	10, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
-	11, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
+	8,  // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
+	9,  // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
+	12, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
+	13, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
+	14, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
 	2,  // 7: spotserve.v1.Spec.batching:type_name -> spotserve.v1.Batching
-	7,  // 8: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
-	8,  // 9: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 8: spotserve.v1.Spec.objective:type_name -> spotserve.v1.Objective
+	4,  // 9: spotserve.v1.Spec.provision:type_name -> spotserve.v1.Provision
+	7,  // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
+	10, // 11: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
+	11, // 12: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_experiment_proto_init() }
@@ -1306,8 +1576,8 @@ func file_spotserve_v1_experiment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_experiment_proto_rawDesc), len(file_spotserve_v1_experiment_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   8,
+			NumEnums:      6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
