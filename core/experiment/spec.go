@@ -93,6 +93,12 @@ type Provisioning struct {
 	OnDemandStart time.Duration // the same of an on-demand instance
 }
 
+// SweepValue is a setting that a sweep varies, with its value in one run.
+type SweepValue struct {
+	Key   string
+	Value string
+}
+
 // Spec is a resolved experiment.
 type Spec struct {
 	Kind     Kind
@@ -142,6 +148,9 @@ type Spec struct {
 	SLOP99       time.Duration // target for the P99 of the latency; 0 names none
 	Provision    Provision
 	Provisioning Provisioning // of a closed loop
+
+	// Sweep is the run's point in the sweep that it belongs to; none elsewhere.
+	Sweep []SweepValue
 
 	Nodes []string   // every node of the availability trace, in node order
 	End   vtime.Time // when the trace is done

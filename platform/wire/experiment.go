@@ -48,6 +48,7 @@ func specOut(c *check, s experiment.Spec) *pb.Spec {
 		SloP99Ns:           int64(s.SLOP99),
 		Provision:          provisions.out(c, "provision", s.Provision),
 		Provisioning:       inside(c, "provisioning", s.Provisioning, provisioningOut),
+		Sweep:              list(c, "sweep", s.Sweep, sweepValueOut),
 	}
 }
 
@@ -90,6 +91,7 @@ func specIn(c *check, m *pb.Spec) experiment.Spec {
 		SLOP99:             time.Duration(m.SloP99Ns),
 		Provision:          provisions.in(c, "provision", m.Provision),
 		Provisioning:       optional(c, "provisioning", m.Provisioning, provisioningIn),
+		Sweep:              list(c, "sweep", m.Sweep, sweepValueIn),
 	}
 }
 
@@ -111,6 +113,14 @@ func provisioningIn(c *check, m *pb.Provisioning) experiment.Provisioning {
 		SpotStart:     time.Duration(m.SpotStartNs),
 		OnDemandStart: time.Duration(m.OnDemandStartNs),
 	}
+}
+
+func sweepValueOut(c *check, v experiment.SweepValue) *pb.SweepValue {
+	return &pb.SweepValue{Key: c.text("key", v.Key), Value: c.text("value", v.Value)}
+}
+
+func sweepValueIn(c *check, m *pb.SweepValue) experiment.SweepValue {
+	return experiment.SweepValue{Key: m.Key, Value: m.Value}
 }
 
 func modelOut(c *check, x cost.Model) *pb.Model {

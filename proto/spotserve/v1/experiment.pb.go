@@ -399,7 +399,9 @@ type Spec struct {
 	SloP99Ns  int64     `protobuf:"varint,35,opt,name=slo_p99_ns,json=sloP99Ns,proto3" json:"slo_p99_ns,omitempty"`
 	Provision Provision `protobuf:"varint,36,opt,name=provision,proto3,enum=spotserve.v1.Provision" json:"provision,omitempty"`
 	// Of a closed loop.
-	Provisioning  *Provisioning `protobuf:"bytes,37,opt,name=provisioning,proto3" json:"provisioning,omitempty"`
+	Provisioning *Provisioning `protobuf:"bytes,37,opt,name=provisioning,proto3" json:"provisioning,omitempty"`
+	// The run's point in the sweep that it belongs to; empty elsewhere.
+	Sweep         []*SweepValue `protobuf:"bytes,38,rep,name=sweep,proto3" json:"sweep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -693,6 +695,66 @@ func (x *Spec) GetProvisioning() *Provisioning {
 	return nil
 }
 
+func (x *Spec) GetSweep() []*SweepValue {
+	if x != nil {
+		return x.Sweep
+	}
+	return nil
+}
+
+// SweepValue is a setting that a sweep varies, with its value in one run.
+type SweepValue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepValue) Reset() {
+	*x = SweepValue{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepValue) ProtoMessage() {}
+
+func (x *SweepValue) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepValue.ProtoReflect.Descriptor instead.
+func (*SweepValue) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SweepValue) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SweepValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Provisioning bounds what a closed loop asks for.
 type Provisioning struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -711,7 +773,7 @@ type Provisioning struct {
 
 func (x *Provisioning) Reset() {
 	*x = Provisioning{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +785,7 @@ func (x *Provisioning) String() string {
 func (*Provisioning) ProtoMessage() {}
 
 func (x *Provisioning) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +798,7 @@ func (x *Provisioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provisioning.ProtoReflect.Descriptor instead.
 func (*Provisioning) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Provisioning) GetMaxInstances() int64 {
@@ -795,7 +857,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +869,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +882,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Model) GetName() string {
@@ -894,7 +956,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +968,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +981,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Profile) GetName() string {
@@ -997,7 +1059,7 @@ type TensorProfile struct {
 
 func (x *TensorProfile) Reset() {
 	*x = TensorProfile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1071,7 @@ func (x *TensorProfile) String() string {
 func (*TensorProfile) ProtoMessage() {}
 
 func (x *TensorProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1084,7 @@ func (x *TensorProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorProfile.ProtoReflect.Descriptor instead.
 func (*TensorProfile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TensorProfile) GetTensor() int64 {
@@ -1052,7 +1114,7 @@ type PhaseLatency struct {
 
 func (x *PhaseLatency) Reset() {
 	*x = PhaseLatency{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1126,7 @@ func (x *PhaseLatency) String() string {
 func (*PhaseLatency) ProtoMessage() {}
 
 func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1139,7 @@ func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseLatency.ProtoReflect.Descriptor instead.
 func (*PhaseLatency) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PhaseLatency) GetBatch() int64 {
@@ -1121,7 +1183,7 @@ type InstanceType struct {
 
 func (x *InstanceType) Reset() {
 	*x = InstanceType{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1195,7 @@ func (x *InstanceType) String() string {
 func (*InstanceType) ProtoMessage() {}
 
 func (x *InstanceType) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1208,7 @@ func (x *InstanceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceType.ProtoReflect.Descriptor instead.
 func (*InstanceType) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InstanceType) GetName() string {
@@ -1229,7 +1291,7 @@ type EngineCosts struct {
 
 func (x *EngineCosts) Reset() {
 	*x = EngineCosts{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1303,7 @@ func (x *EngineCosts) String() string {
 func (*EngineCosts) ProtoMessage() {}
 
 func (x *EngineCosts) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1316,7 @@ func (x *EngineCosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineCosts.ProtoReflect.Descriptor instead.
 func (*EngineCosts) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EngineCosts) GetExecutionScale() float64 {
@@ -1328,7 +1390,7 @@ type Delays struct {
 
 func (x *Delays) Reset() {
 	*x = Delays{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1402,7 @@ func (x *Delays) String() string {
 func (*Delays) ProtoMessage() {}
 
 func (x *Delays) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1415,7 @@ func (x *Delays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delays.ProtoReflect.Descriptor instead.
 func (*Delays) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Delays) GetSendNs() int64 {
@@ -1381,8 +1443,7 @@ var File_spotserve_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xe5\n" +
-	"\n" +
+	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\x95\v\n" +
 	"\x04Spec\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.spotserve.v1.ExperimentKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1425,7 +1486,12 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
 	"slo_p99_ns\x18# \x01(\x03R\bsloP99Ns\x125\n" +
 	"\tprovision\x18$ \x01(\x0e2\x17.spotserve.v1.ProvisionR\tprovision\x12>\n" +
-	"\fprovisioning\x18% \x01(\v2\x1a.spotserve.v1.ProvisioningR\fprovisioning\"\xc8\x01\n" +
+	"\fprovisioning\x18% \x01(\v2\x1a.spotserve.v1.ProvisioningR\fprovisioning\x12.\n" +
+	"\x05sweep\x18& \x03(\v2\x18.spotserve.v1.SweepValueR\x05sweep\"4\n" +
+	"\n" +
+	"SweepValue\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xc8\x01\n" +
 	"\fProvisioning\x12#\n" +
 	"\rmax_instances\x18\x01 \x01(\x03R\fmaxInstances\x12%\n" +
 	"\x0ecandidate_pool\x18\x02 \x01(\x03R\rcandidatePool\x12\x1b\n" +
@@ -1527,7 +1593,7 @@ func file_spotserve_v1_experiment_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(ExperimentKind)(0),   // 0: spotserve.v1.ExperimentKind
 	(Quirks)(0),           // 1: spotserve.v1.Quirks
@@ -1536,34 +1602,36 @@ var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(Provision)(0),        // 4: spotserve.v1.Provision
 	(Market)(0),           // 5: spotserve.v1.Market
 	(*Spec)(nil),          // 6: spotserve.v1.Spec
-	(*Provisioning)(nil),  // 7: spotserve.v1.Provisioning
-	(*Model)(nil),         // 8: spotserve.v1.Model
-	(*Profile)(nil),       // 9: spotserve.v1.Profile
-	(*TensorProfile)(nil), // 10: spotserve.v1.TensorProfile
-	(*PhaseLatency)(nil),  // 11: spotserve.v1.PhaseLatency
-	(*InstanceType)(nil),  // 12: spotserve.v1.InstanceType
-	(*EngineCosts)(nil),   // 13: spotserve.v1.EngineCosts
-	(*Delays)(nil),        // 14: spotserve.v1.Delays
+	(*SweepValue)(nil),    // 7: spotserve.v1.SweepValue
+	(*Provisioning)(nil),  // 8: spotserve.v1.Provisioning
+	(*Model)(nil),         // 9: spotserve.v1.Model
+	(*Profile)(nil),       // 10: spotserve.v1.Profile
+	(*TensorProfile)(nil), // 11: spotserve.v1.TensorProfile
+	(*PhaseLatency)(nil),  // 12: spotserve.v1.PhaseLatency
+	(*InstanceType)(nil),  // 13: spotserve.v1.InstanceType
+	(*EngineCosts)(nil),   // 14: spotserve.v1.EngineCosts
+	(*Delays)(nil),        // 15: spotserve.v1.Delays
 }
 var file_spotserve_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: spotserve.v1.Spec.kind:type_name -> spotserve.v1.ExperimentKind
 	1,  // 1: spotserve.v1.Spec.quirks:type_name -> spotserve.v1.Quirks
-	8,  // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
-	9,  // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
-	12, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
-	13, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
-	14, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
+	9,  // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
+	10, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
+	13, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
+	14, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
+	15, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
 	2,  // 7: spotserve.v1.Spec.batching:type_name -> spotserve.v1.Batching
 	3,  // 8: spotserve.v1.Spec.objective:type_name -> spotserve.v1.Objective
 	4,  // 9: spotserve.v1.Spec.provision:type_name -> spotserve.v1.Provision
-	7,  // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
-	10, // 11: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
-	11, // 12: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
+	7,  // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
+	11, // 12: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
+	12, // 13: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_experiment_proto_init() }
@@ -1577,7 +1645,7 @@ func file_spotserve_v1_experiment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_experiment_proto_rawDesc), len(file_spotserve_v1_experiment_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
