@@ -28,6 +28,7 @@ type library struct {
 	traces      map[string]traceFile
 	rates       map[string]ratesFile
 	experiments map[string]experimentFile
+	published   map[string]publicationFile
 }
 
 // builtin is the embedded library. It is part of the binary, so it cannot be
@@ -51,6 +52,7 @@ func load(fsys fs.FS) (*library, error) {
 		loadFolder(fsys, "data/traces", &lib.traces),
 		loadFolder(fsys, "data/rates", &lib.rates),
 		loadFolder(fsys, "data/experiments", &lib.experiments),
+		loadFolder(fsys, "data/published", &lib.published),
 	)
 	if err != nil {
 		return nil, err
