@@ -2,13 +2,11 @@ package fidelity
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/experiment"
 )
 
@@ -33,30 +31,10 @@ func compare(s scene, published, ours latency) []number {
 }
 
 // fleets returns the fixed fleets with their published numbers, by size.
-func fleets(t *testing.T) (scenes []scene, published []latency) {
-	t.Helper()
-	sizes := slices.Sorted(maps.Keys(publishedFleets))
-	if !slices.Equal(sizes, catalog.Fleets()) {
-		t.Fatalf("fleets of %v nodes were published, the catalogue has %v", sizes, catalog.Fleets())
-	}
-	for _, nodes := range sizes {
-		scenes, published = append(scenes, onDemand(nodes)), append(published, publishedFleets[nodes])
-	}
-	return scenes, published
-}
+func fleets(t *testing.T) ([]scene, []latency) { return calibrationScenes(t, experiment.OnDemand) }
 
 // approaches returns the runs on A_S with their published numbers.
-func approaches(t *testing.T) (scenes []scene, published []latency) {
-	t.Helper()
-	for _, name := range catalog.Approaches() {
-		numbers, ok := publishedAs[experiment.Approach(name)]
-		if !ok {
-			t.Fatalf("approach %s has no published calibration numbers", name)
-		}
-		scenes, published = append(scenes, as(experiment.Approach(name))), append(published, numbers)
-	}
-	return scenes, published
-}
+func approaches(t *testing.T) ([]scene, []latency) { return calibrationScenes(t, experiment.EndToEnd) }
 
 // compareAll plays a set of scenes and lists their numbers.
 func compareAll(t *testing.T, set func(*testing.T) ([]scene, []latency)) []number {

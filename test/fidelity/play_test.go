@@ -62,13 +62,14 @@ func (s scene) play(seed uint64) (run, error) {
 	spec.Virtual, spec.TimeScale = true, 0
 	var latencies []float64
 	out := run{cv: variation(timeline.Arrivals)}
-	err = sim.Run("fidelity", spec, timeline, func(ev event.Event) {
+	err = sim.Run("fidelity", spec, timeline, func(ev event.Event) error {
 		switch b := ev.Body.(type) {
 		case event.RequestCompleted:
 			latencies = append(latencies, b.Record.Finished.Sub(b.Record.Arrived).Seconds())
 		case event.RequestUnfinished:
 			out.unfinished++
 		}
+		return nil
 	})
 	if err != nil || len(latencies) == 0 {
 		return out, err
