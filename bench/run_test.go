@@ -25,7 +25,7 @@ func resolve(b *testing.B, model, trace string) (experiment.Spec, experiment.Tim
 // play runs an experiment in virtual time and hands every event to log.
 func play(b *testing.B, spec experiment.Spec, timeline experiment.Timeline, log func(event.Event)) {
 	b.Helper()
-	if err := sim.Run("e2e-1", spec, timeline, log); err != nil {
+	if err := sim.Run("e2e-1", spec, timeline, func(ev event.Event) error { log(ev); return nil }); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -32,10 +32,11 @@ func TestConfigurationsAsPublished(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			timeline := fixture.WithArrivals(tt.trace, tt.spec.ArrivalRate)
 			var got []string
-			err := sim.Run("published", fixture.At(tt.spec, timeline), timeline, func(ev event.Event) {
+			err := sim.Run("published", fixture.At(tt.spec, timeline), timeline, func(ev event.Event) error {
 				if b, ok := ev.Body.(event.ConfigChosen); ok {
 					got = append(got, fmt.Sprintf("%.0f %s", b.ChangeAt.Seconds(), b.Config))
 				}
+				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -55,13 +56,14 @@ func TestHotAddInterruptsNobody(t *testing.T) {
 	timeline.Changes = timeline.Changes[:2]
 	spec := fixture.At(fixture.OPT6B7(), timeline)
 	plans := 0
-	err := sim.Run("hot add", spec, timeline, func(ev event.Event) {
+	err := sim.Run("hot add", spec, timeline, func(ev event.Event) error {
 		switch b := ev.Body.(type) {
 		case event.ConfigChosen:
 			plans++
 		case event.PipelineExited:
 			t.Errorf("%s: pipeline %d exits", ev.Time, b.Pipeline)
 		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

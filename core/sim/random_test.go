@@ -209,11 +209,12 @@ func (s schedule) check(log func(event.Event)) (err error) {
 		}
 	}()
 	b := books{ended: make(map[event.RequestID]int), finished: -1}
-	if err := sim.Run("random", s.spec, s.timeline, func(ev event.Event) {
+	if err := sim.Run("random", s.spec, s.timeline, func(ev event.Event) error {
 		if log != nil {
 			log(ev)
 		}
 		b.take(ev)
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -222,7 +223,10 @@ func (s schedule) check(log func(event.Event)) (err error) {
 
 func (s schedule) digest(t *testing.T) uint64 {
 	h := fnv.New64a()
-	if err := sim.Run("random", s.spec, s.timeline, func(ev event.Event) { fmt.Fprintf(h, "%+v\n", ev) }); err != nil {
+	if err := sim.Run("random", s.spec, s.timeline, func(ev event.Event) error {
+		_, err := fmt.Fprintf(h, "%+v\n", ev)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return h.Sum64()

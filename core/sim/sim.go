@@ -5,6 +5,7 @@ package sim
 
 import (
 	"container/heap"
+	"errors"
 	"fmt"
 
 	"github.com/spotserve/spotserve/core/agenda"
@@ -18,11 +19,17 @@ import (
 	"github.com/spotserve/spotserve/core/worker"
 )
 
+// ErrStop is what a log returns to stop the run like a user who stops a live
+// one: its input ends, every open request gets its end, and the run finishes
+// with reason event.Stopped.
+var ErrStop = errors.New("the run is stopped")
+
 // Run plays an experiment to its end. Every event of the run's stream goes to
-// log, in an order that depends on the experiment alone; log may be nil. The
-// promises of docs/invariants.md are checked on the way, and a broken one ends
-// the run with an error.
-func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event)) error {
+// log, in an order that depends on the experiment alone; log may be nil. After
+// ErrStop from log the run ends early and in order; any other error of log ends
+// it at once and is returned. The promises of docs/invariants.md are checked on
+// the way, and a broken one ends the run with an error.
+func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event) error) error {
 	s := &simulation{
 		run: run, player: replay.NewPlayer(run, event.RunStarted{Spec: spec}, t),
 		workers: make(map[string]*actor), check: invariant.NewChecker(), log: log,
@@ -38,6 +45,12 @@ func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event
 		}
 		if err := s.check.Err(); err != nil {
 			return fmt.Errorf("simulation %s: %w", run, err)
+		}
+		if s.stopping && !s.stopped {
+			s.stop()
+		}
+		if s.failed != nil {
+			return fmt.Errorf("simulation %s: %w", run, s.failed)
 		}
 	}
 	return nil
@@ -64,7 +77,12 @@ type simulation struct {
 	workers  map[string]*actor
 	schedule schedule
 	check    *invariant.Checker
-	log      func(event.Event)
+	log      func(event.Event) error
+	failed   error       // what log returned
+	stopping bool        // log asked for it
+	stopped  bool        // the input has been ended
+	now      vtime.Time  // of the event that was taken last
+	played   event.Event // the player's last
 }
 
 func (s *simulation) newActor(name string, c core) *actor {
@@ -80,11 +98,13 @@ func (s *simulation) advance() bool {
 	if s.player.PeekTime() <= first.next {
 		ev, ok := s.player.Next()
 		if ok {
+			s.now, s.played = ev.Time, ev
 			s.publish(ev)
 		}
 		return ok
 	}
 	ev := first.agenda.Pop()
+	s.now = ev.Time
 	if _, timer := ev.Body.(event.TimerFired); timer && first == s.planner {
 		s.record(ev)
 	}
@@ -156,9 +176,28 @@ func (s *simulation) reschedule(a *actor) {
 
 func (s *simulation) record(ev event.Event) {
 	s.check.Take(ev)
-	if s.log != nil {
-		s.log(ev)
+	if s.log == nil || s.failed != nil {
+		return
 	}
+	if err := s.log(ev); errors.Is(err, ErrStop) {
+		s.stopping = true
+	} else {
+		s.failed = err
+	}
+}
+
+// stop ends the input now. A run that drains has no input left: it gets a
+// second end.
+func (s *simulation) stop() {
+	s.stopped = true
+	if s.player.PeekTime() != vtime.Never {
+		s.player.Stop(s.now)
+		return
+	}
+	end := s.played
+	end.Seq++
+	end.Time, end.Body = s.now, event.RunEnded{Reason: event.Stopped}
+	s.publish(end)
 }
 
 // schedule orders actors by when they are due, then by name.

@@ -54,7 +54,7 @@ func play(t *testing.T, script string) string {
 		t.Fatal(err)
 	}
 	var w transcript
-	if err := sim.Run("transcript", spec, timeline, w.take); err != nil {
+	if err := sim.Run("transcript", spec, timeline, func(ev event.Event) error { w.take(ev); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	w.flush()

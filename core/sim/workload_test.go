@@ -20,11 +20,12 @@ func TestConfigurationsUnderAFluctuatingWorkload(t *testing.T) {
 	timeline := fixture.WithArrivals(fixture.TraceB(), 0.55)
 	var got []string
 	last := ""
-	err := sim.Run("workload", fixture.At(spec, timeline), timeline, func(ev event.Event) {
+	err := sim.Run("workload", fixture.At(spec, timeline), timeline, func(ev event.Event) error {
 		if b, ok := ev.Body.(event.ConfigChosen); ok && b.Config.String() != last {
 			last = b.Config.String()
 			got = append(got, fmt.Sprintf("%.0f %s", b.ChangeAt.Seconds(), last))
 		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -57,10 +57,11 @@ func TestEveryPublishedExperiment(t *testing.T) {
 				t.Fatal(err)
 			}
 			var end event.RunFinished
-			err = sim.Run("published", spec, timeline, func(ev event.Event) {
+			err = sim.Run("published", spec, timeline, func(ev event.Event) error {
 				if b, ok := ev.Body.(event.RunFinished); ok {
 					end = b
 				}
+				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -87,10 +88,11 @@ func TestLevelZeroIsTheEndToEndRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = sim.Run("level-0", spec, timeline, func(ev event.Event) {
+			err = sim.Run("level-0", spec, timeline, func(ev event.Event) error {
 				if b, ok := ev.Body.(event.RunFinished); ok {
 					logs[i] = append(logs[i], b)
 				}
+				return nil
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -20,7 +20,10 @@ func Virtual(run string, start event.StartExperiment) (events []event.Event, err
 		return nil, err
 	}
 	spec.Virtual, spec.TimeScale = true, 0
-	err = sim.Run(run, spec, timeline, func(ev event.Event) { events = append(events, ev) })
+	err = sim.Run(run, spec, timeline, func(ev event.Event) error {
+		events = append(events, ev)
+		return nil
+	})
 	return events, err
 }
 

@@ -29,7 +29,10 @@ func Run(ctx context.Context, start event.StartExperiment, w store.Writer) (stri
 	run := fmt.Sprintf("%s-v%d", spec.Kind, n)
 	var rows store.Batch
 	mapper, began := collector.NewMapper(), time.Now()
-	err = sim.Run(run, spec, timeline, func(ev event.Event) { mapper.Take(ev, began, &rows) })
+	err = sim.Run(run, spec, timeline, func(ev event.Event) error {
+		mapper.Take(ev, began, &rows)
+		return nil
+	})
 	if err != nil {
 		return "", err
 	}
