@@ -16,6 +16,7 @@ require (
 	github.com/spotserve/spotserve/services/trace-replayer v0.0.0
 	github.com/spotserve/spotserve/services/worker v0.0.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.24.0
 	golang.org/x/term v0.47.0
 )
 

@@ -1,4 +1,5 @@
-// Package progress shows a live run on one line of a terminal.
+// Package progress shows a live run, or how far many runs are, on one line of a
+// terminal.
 package progress
 
 import (
@@ -89,6 +90,9 @@ func (s *State) String() string {
 
 // Line redraws a State on a terminal, at most every interval.
 type Line struct {
+	// Prefix stands before the state: which of several runs it is.
+	Prefix string
+
 	w     io.Writer
 	last  time.Time
 	width int
@@ -101,12 +105,15 @@ const interval = 100 * time.Millisecond
 func NewLine(w io.Writer) *Line { return &Line{w: w} }
 
 // Show draws s if it is time to.
-func (l *Line) Show(s *State) {
+func (l *Line) Show(s *State) { l.show(func() string { return l.Prefix + s.String() }) }
+
+// show draws a text if it is time to.
+func (l *Line) show(text func() string) {
 	if time.Since(l.last) < interval {
 		return
 	}
 	l.last = time.Now()
-	l.print(s.String())
+	l.print(text())
 }
 
 // Clear removes the line.
