@@ -48,6 +48,14 @@ func (a *Agenda) Set(run string, t effect.SetTimer) {
 	}})
 }
 
+// Fired takes a timer back that fired elsewhere, unless it has been set anew
+// since.
+func (a *Agenda) Fired(timer string, number uint64) {
+	if a.timers[timer] == number {
+		delete(a.timers, timer)
+	}
+}
+
 // Next returns what comes first without taking it.
 func (a *Agenda) Next() (ev event.Event, ok bool) {
 	a.dropStale()

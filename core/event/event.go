@@ -30,6 +30,9 @@ type Event struct {
 	// of the planner that went into the promise.
 	Watermark vtime.Time
 	Seen      uint64
+	// Term is the planner's leadership of the run under which this was
+	// published; 0 where it does not matter.
+	Term uint64
 
 	Body Body
 }

@@ -118,7 +118,7 @@ func TestKindsAreUnique(t *testing.T) {
 		event.TimerFired{},
 		event.StartExperiment{}, event.StopExperiment{}, event.ExperimentAccepted{}, event.ExperimentRefused{},
 		event.RollCalled{}, event.ServicePresent{}, event.RunRecorded{},
-		event.ConfigChosen{}, event.MigrationPlanned{}, event.RequestCompleted{}, event.RequestUnfinished{},
+		event.PlannerElected{}, event.SourcesGivenUp{}, event.ConfigChosen{}, event.MigrationPlanned{}, event.RequestCompleted{}, event.RequestUnfinished{},
 		event.RequestRefused{}, event.NodeTimeAccounted{}, event.RunFinished{},
 	})
 	seen := make(map[event.Kind]event.Body)

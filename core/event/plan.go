@@ -23,6 +23,18 @@ func (e Epoch) Less(o Epoch) bool {
 
 func (e Epoch) String() string { return fmt.Sprintf("%d.%d", e.Term, e.N) }
 
+// PlannerElected says that a planner leads the run from here on. What a planner
+// of a lower term sets off after this counts for nothing.
+type PlannerElected struct{ Term uint64 }
+
+// SourcesGivenUp says that the planner goes on without sources that hold back
+// events before Until: they have been silent for too long by the clock. It acts
+// when it is read back, so whoever reads the stream again decides alike.
+type SourcesGivenUp struct {
+	Sources []string
+	Until   vtime.Time
+}
+
 // Candidate is one configuration with what the controller expects of it.
 type Candidate struct {
 	Config     topology.ParallelConfig
@@ -199,6 +211,8 @@ type RunFinished struct {
 }
 
 // Kind implements Body.
+func (PlannerElected) Kind() Kind      { return "planner_elected" }
+func (SourcesGivenUp) Kind() Kind      { return "sources_given_up" }
 func (ConfigChosen) Kind() Kind        { return "config_chosen" }
 func (MigrationPlanned) Kind() Kind    { return "migration_planned" }
 func (ApplyMigration) Kind() Kind      { return "apply_migration" }

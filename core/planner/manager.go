@@ -63,8 +63,8 @@ type totals struct {
 	usd           float64
 }
 
-// New returns a planner that leads under the given term. Its run begins with
-// RunStarted.
+// New returns a planner that leads under the given term, until PlannerElected
+// names another. Its run begins with RunStarted.
 func New(term uint64) *MetaContextManager {
 	return &MetaContextManager{term: term, emit: effect.Emitter{Source: event.SourcePlanner}}
 }
@@ -75,6 +75,10 @@ func (m *MetaContextManager) Finished() bool { return m.finished }
 // Step takes one event and returns what to do about it. A fact whose time has
 // passed already is late: it is counted and taken now.
 func (m *MetaContextManager) Step(now vtime.Time, ev event.Event) []effect.Effect {
+	if elected, ok := ev.Body.(event.PlannerElected); ok {
+		m.term = elected.Term
+		return nil
+	}
 	if _, timer := ev.Body.(event.TimerFired); !timer && now < m.emit.Now {
 		m.totals.lateFacts++
 	}

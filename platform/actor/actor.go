@@ -15,12 +15,28 @@
 //
 // An actor whose input is overdue for longer than its reorder wait goes on
 // without the silent source. What that source still sends is late, and counted.
+//
+// # Why a planner can be replaced
+//
+// A planner's state is a function of the run's stream up to where it has read.
+// It takes message after message, and whatever depends on its clock goes over
+// the stream first and acts when it is read back: a timer that is due, a silent
+// source that it gives up. So a new planner that reads the stream from the run's
+// start comes to the state of the old one, and to the same effects under the
+// same names. Those that the stream has are not said again; those that are
+// missing, because the old planner died before it said them, are.
+//
+// The new planner's election is a message of the stream too, and the place
+// where it takes over. Whoever reads it knows that what an older planner sets
+// off by its clock after it is void; the older planner reads it as well, and
+// stops. So a planner that was thought dead and wakes up does no harm.
 package actor
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/spotserve/spotserve/core/agenda"
@@ -55,21 +71,30 @@ type Options struct {
 
 // role is what differs between planner and worker.
 type role interface {
-	// observe reads the watermark of a delivered event.
-	observe(ev event.Event)
+	// observe reads the envelope of a delivered event and says whether the
+	// core is to take the event.
+	observe(ev event.Event) (take bool)
+	// replaying: what is read is known to have been answered, but for the end.
+	// Nothing is published and no clock is asked.
+	replaying() bool
+	// news reports whether an event that the core publishes is not on the
+	// stream yet.
+	news(ev event.Event) bool
 	// sent notes an event that the core publishes.
 	sent(ev event.Event)
 	// bound is the instant before which nothing more can come.
 	bound() vtime.Time
-	// silence leaves out the sources that hold back an event of instant t.
-	silence(t vtime.Time) (silent []string)
+	// silent lists the sources that hold back an event of instant t.
+	silent(t vtime.Time) []string
 	// mark returns the watermark to give, when next is the next instant on the
 	// agenda and facts go out with it, and whether it has to go out on its own.
 	mark(next vtime.Time, facts bool) (m watermark, announce bool)
-	// timersOnStream: a due timer is published and acts when it is read back.
-	timersOnStream() bool
-	// done reports whether the run is over for this actor.
-	done() bool
+	// timersOnStream: a due timer is published under the term and acts when it
+	// is read back.
+	timersOnStream() (term uint64, ok bool)
+	// done reports whether the run is over for this actor, and why if it did
+	// not end by itself.
+	done() (bool, error)
 }
 
 type watermark struct {
@@ -87,6 +112,8 @@ type actor struct {
 	blocked time.Time  // since when the next event is overdue; zero if it is not
 	outbox  []event.Event
 	marks   uint64 // watermarks sent on their own
+	waivers uint64 // sources given up so far
+	waiving bool   // a waiver is published and not read back yet
 	now     vtime.Time
 }
 
@@ -104,7 +131,9 @@ func (a *actor) run(ctx context.Context) error {
 		if err := a.publish(ctx); err != nil {
 			return err
 		}
-		if a.role.done() {
+		if done, err := a.role.done(); err != nil {
+			return err
+		} else if done {
 			return a.Bus.Flush(ctx)
 		}
 		if progressed {
@@ -117,6 +146,7 @@ func (a *actor) run(ctx context.Context) error {
 				return a.inputEnded(ctx)
 			}
 			a.deliver(m)
+			a.take()
 		case <-wake.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -131,7 +161,9 @@ func (a *actor) inputEnded(ctx context.Context) error {
 	return fmt.Errorf("actor %s of run %s: input ended: %w", a.Name, a.Run, a.Input.Err())
 }
 
-// readAvailable takes delivery of everything that is there without waiting.
+// readAvailable takes delivery of everything that is there without waiting. The
+// core takes what it can after each message: how many there happen to be
+// together must not matter.
 func (a *actor) readAvailable() error {
 	for {
 		select {
@@ -140,6 +172,7 @@ func (a *actor) readAvailable() error {
 				return a.inputEnded(context.Background())
 			}
 			a.deliver(m)
+			a.take()
 		default:
 			return nil
 		}
@@ -158,12 +191,20 @@ func (a *actor) deliver(m bus.Message) {
 		a.Log.Warn("skip an event of another run", "subject", m.Subject, "seq", m.Seq, "run_in_event", ev.Run)
 		return
 	}
-	a.role.observe(ev)
-	switch ev.Body.(type) {
-	case event.WatermarkAdvanced:
+	if !a.role.observe(ev) {
+		return
+	}
+	switch b := ev.Body.(type) {
+	case event.PlannerElected:
+		a.Core.Step(a.now, ev)
+		return
+	case event.SourcesGivenUp:
+		a.waiving, a.blocked = false, time.Time{}
+		a.Log.Warn("go on without silent sources", "before", b.Until, "sources", b.Sources)
 		return
 	case event.TimerFired:
 		a.reading, a.fired = false, ev.ID()
+		a.agenda.Fired(b.Timer, ev.Seq)
 	}
 	a.agenda.Push(ev)
 }
@@ -173,17 +214,20 @@ func (a *actor) deliver(m bus.Message) {
 func (a *actor) take() (progressed bool) {
 	for !a.reading {
 		ev, ok := a.agenda.Next()
-		if !ok || a.role.done() {
+		if done, _ := a.role.done(); !ok || done {
 			return progressed
 		}
-		if ev.Time >= a.role.bound() && !a.overdue(ev) {
+		if ev.Time >= a.role.bound() {
+			a.waive(ev)
 			return progressed
 		}
-		if own := a.ownTimer(ev); own && a.Clock.Now() < ev.Time {
+		if own := a.ownTimer(ev); own && (a.role.replaying() || a.Clock.Now() < ev.Time) {
 			return progressed
-		} else if own && a.role.timersOnStream() {
+		} else if term, onStream := a.role.timersOnStream(); own && onStream {
 			a.reading, a.pending = true, ev.Time
-			a.outbox = append(a.outbox, a.agenda.Pop())
+			timer := a.agenda.Pop()
+			timer.Term = term
+			a.outbox = append(a.outbox, timer)
 			return true
 		}
 		a.agenda.Pop()
@@ -201,30 +245,35 @@ func (a *actor) ownTimer(ev event.Event) bool {
 	return timer && ev.ID() != a.fired
 }
 
-// overdue reports whether ev has waited long enough for silent sources. It
-// starts the wait when ev is due by the clock.
-func (a *actor) overdue(ev event.Event) bool {
-	if a.Clock.Now() < ev.Time {
-		return false
+// waive gives up the sources that ev has waited for long enough. The wait starts
+// when ev is due by the clock.
+func (a *actor) waive(ev event.Event) {
+	if a.waiving || a.role.replaying() || a.Clock.Now() < ev.Time {
+		return
 	}
 	if a.blocked.IsZero() {
 		a.blocked = time.Now()
 	}
 	if time.Since(a.blocked) < a.ReorderWait {
-		return false
+		return
 	}
-	silent := a.role.silence(ev.Time)
-	if len(silent) == 0 {
-		return false
+	term, onStream := a.role.timersOnStream()
+	silent := a.role.silent(ev.Time)
+	if len(silent) == 0 || !onStream {
+		return
 	}
-	a.Log.Warn("go on without silent sources", "at", ev.Time, "sources", silent, "waited", a.ReorderWait)
-	return ev.Time < a.role.bound()
+	a.waiving = true
+	a.waivers++
+	a.outbox = append(a.outbox, event.Event{
+		Run: a.Run, Source: a.Name + "/waiver", Seq: a.waivers, Time: ev.Time, Version: event.SchemaVersion, Term: term,
+		Body: event.SourcesGivenUp{Sources: silent, Until: ev.Time},
+	})
 }
 
 // wait is how long to sleep if nothing is delivered.
 func (a *actor) wait() time.Duration {
 	ev, ok := a.agenda.Next()
-	if !ok || a.reading {
+	if !ok || a.reading || a.waiving || a.role.replaying() {
 		return time.Hour
 	}
 	if until := a.Clock.Until(ev.Time); until > 0 {
@@ -249,7 +298,9 @@ func (a *actor) step(ev event.Event) {
 		case effect.Publish:
 			// The answer to a command bounds what may be taken next.
 			a.role.sent(e.Event)
-			a.outbox = append(a.outbox, e.Event)
+			if a.role.news(e.Event) {
+				a.outbox = append(a.outbox, e.Event)
+			}
 		case effect.SetTimer:
 			a.agenda.Set(a.Run, e)
 		}
@@ -259,13 +310,16 @@ func (a *actor) step(ev event.Event) {
 // publish sends the outbox, and the watermark on its own if nothing carried it
 // and somebody waits for it. After the end nobody does.
 func (a *actor) publish(ctx context.Context) error {
+	if a.role.replaying() {
+		return nil // what is missing on the stream waits for the takeover
+	}
 	next := a.agenda.NextTime()
 	if a.reading {
 		next = min(next, a.pending)
 	}
 	mark, announce := a.role.mark(next, len(a.outbox) > 0)
 	a.stamp(mark)
-	if announce && !a.role.done() {
+	if done, _ := a.role.done(); announce && !done {
 		a.marks++
 		a.outbox = append(a.outbox, event.Event{
 			Run: a.Run, Source: a.Name, Seq: a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,
@@ -306,6 +360,10 @@ func Publish(ctx context.Context, p bus.Publisher, ev event.Event) error {
 	m := bus.Outgoing{Subject: subject, Data: data}
 	if _, mark := ev.Body.(event.WatermarkAdvanced); !mark {
 		m.ID = ev.Run + "/" + ev.ID().String()
+		if ev.Term > 0 {
+			// What a void one had set off must not stand in the way of this.
+			m.ID += "/" + strconv.FormatUint(ev.Term, 10)
+		}
 	}
 	return p.Publish(ctx, m)
 }

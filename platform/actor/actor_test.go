@@ -41,6 +41,9 @@ type script struct {
 }
 
 func (s *script) Step(_ vtime.Time, ev event.Event) []effect.Effect {
+	if _, elected := ev.Body.(event.PlannerElected); elected {
+		return nil // every run has one
+	}
 	s.took, s.at = append(s.took, ev), append(s.at, time.Since(s.began))
 	kind := ev.Body.Kind()
 	effects := s.effects[kind]
@@ -99,6 +102,16 @@ func (r *rig) options(name string, core actor.Core) actor.Options {
 	}
 }
 
+// lead has the planner elected.
+func (r *rig) lead() actor.Leadership {
+	r.t.Helper()
+	l, err := actor.Lead(r.t.Context(), r.bus, "r", 1)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return l
+}
+
 // say publishes an event of a source.
 func (r *rig) say(source string, at, watermark vtime.Time, body event.Body) {
 	r.t.Helper()
@@ -135,7 +148,7 @@ func TestPlannerTakesFactsInNominalOrder(t *testing.T) {
 		r.say("a", 200*ms, 400*ms, event.StageStarted{Epoch: epoch})
 		r.say("a", 400*ms, vtime.Never, event.ContextMigrated{Epoch: epoch})
 		r.say(event.SourceReplayer, 500*ms, vtime.Never, ended)
-		if err := actor.RunPlanner(t.Context(), o, delays, core.finished); err != nil {
+		if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{
@@ -157,14 +170,14 @@ func TestPlannerTimerIsOnTheStream(t *testing.T) {
 		}}
 		o := r.options(event.SourcePlanner, core)
 		r.say(event.SourceReplayer, 100*ms, vtime.Never, arrived)
-		if err := actor.RunPlanner(t.Context(), o, delays, core.finished); err != nil {
+		if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{"request_arrived 0.100s", "timer_fired 3.000s"})
 		if core.at[1] != 3*time.Second {
 			t.Errorf("it fired after %s, want 3s", core.at[1])
 		}
-		if fired := r.stream("spot.run.r.timer.>"); len(fired) != 1 || fired[0].ID() != core.took[1].ID() {
+		if fired := r.stream("spot.run.r.timer.timer_fired"); len(fired) != 1 || fired[0].ID() != core.took[1].ID() {
 			t.Errorf("the stream has the timers %+v, want the one that acted", fired)
 		}
 	})
@@ -201,7 +214,7 @@ func TestPlannerWaitsForTheSilentNoLongerThanTheReorderWait(t *testing.T) {
 			r.say("a", 900*ms, vtime.Never, event.ContextMigrated{Epoch: epoch})
 			r.say(event.SourceReplayer, 9000*ms, vtime.Never, ended)
 		})
-		if err := actor.RunPlanner(t.Context(), o, delays, core.finished); err != nil {
+		if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{
@@ -235,7 +248,7 @@ func TestActorSkipsWhatIsNotItsRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.say(event.SourceReplayer, 500*ms, vtime.Never, ended)
-		if err := actor.RunPlanner(t.Context(), o, delays, core.finished); err != nil {
+		if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{"run_ended 0.500s"})
@@ -313,7 +326,7 @@ func TestActorEndsWithWhatEndsIt(t *testing.T) {
 			o := r.options(event.SourcePlanner, core)
 			o.Bus = brokenBus{r.bus}
 			r.say(event.SourceReplayer, 100*ms, vtime.Never, arrived)
-			if err := actor.RunPlanner(t.Context(), o, delays, core.finished); !errors.Is(err, errStream) {
+			if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); !errors.Is(err, errStream) {
 				t.Errorf("it ends with %v", err)
 			}
 		})
@@ -323,7 +336,7 @@ func TestActorEndsWithWhatEndsIt(t *testing.T) {
 			core := &script{last: "never"}
 			o := r.options(event.SourcePlanner, core)
 			time.AfterFunc(time.Second, func() { r.bus.Close() })
-			if err := actor.RunPlanner(t.Context(), o, delays, core.finished); !errors.Is(err, bus.ErrClosed) {
+			if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); !errors.Is(err, bus.ErrClosed) {
 				t.Errorf("it ends with %v", err)
 			}
 		})

@@ -12,11 +12,13 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// RunPlanner drives a planner's core through one run. finished tells when
-// the core is through; the delays are the run's modelled hops.
-func RunPlanner(ctx context.Context, o Options, d cost.Delays, finished func() bool) error {
+// RunPlanner drives a planner's core through one run that it was elected to
+// lead. The input begins with the run; what comes before the election is
+// replayed. finished tells when the core is through; the delays are the run's
+// modelled hops. The error is ErrDeposed when another planner was elected.
+func RunPlanner(ctx context.Context, o Options, l Leadership, d cost.Delays, finished func() bool) error {
 	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &plannerRole{
-		delays: d, finished: finished, workers: make(map[string]*source),
+		delays: d, finished: finished, workers: make(map[string]*source), lead: l,
 	}}
 	return a.run(ctx)
 }
@@ -26,6 +28,8 @@ func RunPlanner(ctx context.Context, o Options, d cost.Delays, finished func() b
 type plannerRole struct {
 	delays   cost.Delays
 	finished func() bool
+	lead     Leadership
+	term     uint64 // of the newest election that was read
 	replayer source
 	workers  map[string]*source
 	last     vtime.Time // watermark given
@@ -56,22 +60,35 @@ func (s *source) bound(response time.Duration) vtime.Time {
 	return b
 }
 
-func (r *plannerRole) observe(ev event.Event) {
-	switch {
-	case ev.Source == event.SourceReplayer:
+func (r *plannerRole) observe(ev event.Event) (take bool) {
+	switch b := ev.Body.(type) {
+	case event.PlannerElected:
+		r.term = b.Term
+		return true
+	case event.TimerFired:
+		return ev.Term >= r.term
+	case event.SourcesGivenUp:
+		if ev.Term >= r.term {
+			r.giveUp(b)
+		}
+		return ev.Term >= r.term
+	}
+	if ev.Source == event.SourceReplayer {
 		r.replayer = source{promise: ev.Watermark}
-	case ev.Source != event.SourcePlanner && !isTimer(ev):
+	} else {
 		w := r.worker(ev.Source)
 		w.silent = false
 		w.promise = ev.Watermark
 		w.unseen = slices.DeleteFunc(w.unseen, func(c sentCommand) bool { return c.seq <= ev.Seen })
 	}
+	_, mark := ev.Body.(event.WatermarkAdvanced)
+	return !mark
 }
 
-func isTimer(ev event.Event) bool {
-	_, ok := ev.Body.(event.TimerFired)
-	return ok
-}
+// replaying lasts until the planner reads its own election.
+func (r *plannerRole) replaying() bool { return r.term < r.lead.term }
+
+func (r *plannerRole) news(ev event.Event) bool { return !r.lead.said[ev.Seq] }
 
 func (r *plannerRole) worker(node string) *source {
 	w := r.workers[node]
@@ -97,19 +114,30 @@ func (r *plannerRole) bound() vtime.Time {
 	return b
 }
 
-func (r *plannerRole) silence(t vtime.Time) (silent []string) {
-	if !r.replayer.silent && r.replayer.promise <= t {
-		r.replayer.silent = true
+func (r *plannerRole) silent(t vtime.Time) (silent []string) {
+	if r.replayer.bound(0) <= t {
 		silent = append(silent, event.SourceReplayer)
 	}
 	for node, w := range r.workers {
 		if w.bound(r.delays.Response) <= t {
-			w.silent = true
 			silent = append(silent, node)
 		}
 	}
 	slices.SortFunc(silent, topology.CompareNodes)
 	return silent
+}
+
+// giveUp leaves sources out that still hold events back.
+func (r *plannerRole) giveUp(b event.SourcesGivenUp) {
+	for _, name := range r.silent(b.Until) {
+		switch {
+		case !slices.Contains(b.Sources, name):
+		case name == event.SourceReplayer:
+			r.replayer.silent = true
+		default:
+			r.worker(name).silent = true
+		}
+	}
 }
 
 // mark: what the planner takes next is not before its bound and not before its
@@ -142,6 +170,11 @@ func (s *source) waitsFor(last, m vtime.Time, response time.Duration) bool {
 	return slices.ContainsFunc(s.unseen, func(c sentCommand) bool { return due(c.at) })
 }
 
-func (r *plannerRole) timersOnStream() bool { return true }
+func (r *plannerRole) timersOnStream() (term uint64, ok bool) { return r.lead.term, true }
 
-func (r *plannerRole) done() bool { return r.finished() }
+func (r *plannerRole) done() (bool, error) {
+	if r.term > r.lead.term {
+		return true, ErrDeposed
+	}
+	return r.finished() && !r.replaying(), nil
+}

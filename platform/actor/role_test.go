@@ -22,6 +22,10 @@ func fact(source string, watermark vtime.Time, seen uint64) event.Event {
 	return event.Event{Source: source, Watermark: watermark, Seen: seen, Body: event.WatermarkAdvanced{}}
 }
 
+func waiver(until vtime.Time, sources ...string) event.Event {
+	return event.Event{Source: event.SourcePlanner + "/waiver", Body: event.SourcesGivenUp{Sources: sources, Until: until}}
+}
+
 func command(node string, seq uint64, at vtime.Time) event.Event {
 	return event.Event{Source: event.SourcePlanner, Seq: seq, To: node, Time: at, Body: event.Drain{}}
 }
@@ -92,14 +96,16 @@ func TestPlannerGoesOnWithoutTheSilent(t *testing.T) {
 	for node, promise := range map[string]vtime.Time{"node-10": 100 * ms, "node-2": 200 * ms, "node-3": 201 * ms} {
 		r.observe(fact(node, promise, 0))
 	}
-	if got, want := r.silence(200*ms), []string{"node-2", "node-10"}; !slices.Equal(got, want) {
-		t.Errorf("left out %v, want %v", got, want)
+	silent := r.silent(200 * ms)
+	if want := []string{"node-2", "node-10"}; !slices.Equal(silent, want) {
+		t.Errorf("silent are %v, want %v", silent, want)
 	}
+	r.observe(waiver(200*ms, "node-2", "node-10", "node-3")) // node-3 has spoken since
 	if got := r.bound(); got != 201*ms {
 		t.Errorf("bound %s, want that of node-3, 201 ms", got)
 	}
-	if got := r.silence(200 * ms); len(got) != 0 {
-		t.Errorf("left out %v a second time", got)
+	if got := r.silent(200 * ms); len(got) != 0 {
+		t.Errorf("%v are silent a second time", got)
 	}
 	r.sent(command("node-2", 1, 0))
 	if got := r.bound(); got != 201*ms {
@@ -109,9 +115,11 @@ func TestPlannerGoesOnWithoutTheSilent(t *testing.T) {
 	if got := r.bound(); got != 150*ms {
 		t.Errorf("bound %s, want that of node-2, which is back", got)
 	}
-	if got, want := r.silence(500*ms), []string{"node-2", "node-3", event.SourceReplayer}; !slices.Equal(got, want) {
-		t.Errorf("left out %v, want %v", got, want)
+	silent = r.silent(500 * ms)
+	if want := []string{"node-2", "node-3", event.SourceReplayer}; !slices.Equal(silent, want) {
+		t.Errorf("silent are %v, want %v", silent, want)
 	}
+	r.observe(waiver(500*ms, silent...))
 	if got := r.bound(); got != vtime.Never {
 		t.Errorf("bound %s with nobody left", got)
 	}
@@ -152,7 +160,7 @@ func TestPlannerWatermark(t *testing.T) {
 }
 
 func TestWorkerWatermark(t *testing.T) {
-	r := &workerRole{delays: delays}
+	r := &workerRole{delays: delays, taken: make(map[uint64]bool)}
 	mark := func(next vtime.Time, facts bool, want watermark, announce bool) {
 		t.Helper()
 		if got, said := r.mark(next, facts); got != want || said != announce {
@@ -172,7 +180,7 @@ func TestWorkerWatermark(t *testing.T) {
 // TestWorkerListensToThePlanner: what the replayer says about itself is no word
 // about commands.
 func TestWorkerListensToThePlanner(t *testing.T) {
-	r := &workerRole{delays: delays}
+	r := &workerRole{delays: delays, taken: make(map[uint64]bool)}
 	r.observe(fact(event.SourceReplayer, 500*ms, 9))
 	if r.bound() != 0 || r.seen != 0 {
 		t.Errorf("bound %s, seen %d after a word of the replayer", r.bound(), r.seen)
@@ -182,11 +190,11 @@ func TestWorkerListensToThePlanner(t *testing.T) {
 	if r.bound() != 100*ms {
 		t.Errorf("bound %s, want 100 ms", r.bound())
 	}
-	if r.done() {
+	if r.over {
 		t.Error("done before the run has finished")
 	}
 	r.observe(event.Event{Source: event.SourcePlanner, Body: event.RunFinished{}})
-	if !r.done() {
+	if !r.over {
 		t.Error("not done when the run has finished")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
-// Started is a run that begins.
+// Started is a run that begins, or goes on.
 type Started struct {
 	Run   string
 	Start event.RunStarted
@@ -24,7 +24,38 @@ type Started struct {
 // called when no start can be missed any more. An error of one run is logged
 // and ends that run here, no other.
 func EachRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
-	sub, err := b.Follow(ctx, bus.Runs, bus.Position{New: true}, wire.RunStartedFilter("*"))
+	last, err := b.LastSeq(ctx, bus.Runs)
+	if err != nil {
+		return fmt.Errorf("started runs: %w", err)
+	}
+	return eachRun(ctx, b, log, nil, last+1, ready, play)
+}
+
+// EachOpenRun is EachRun for the runs that have not finished, too.
+func EachOpenRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
+	last, err := b.LastSeq(ctx, bus.Runs)
+	if err != nil {
+		return fmt.Errorf("open runs: %w", err)
+	}
+	open, err := OpenRuns(ctx, b, log)
+	if err != nil {
+		return fmt.Errorf("open runs: %w", err)
+	}
+	// A run that started after last is in both; it is played once.
+	for i, r := range open {
+		if r.Seq > last {
+			open = open[:i]
+			break
+		}
+	}
+	return eachRun(ctx, b, log, open, last+1, ready, play)
+}
+
+func eachRun(
+	ctx context.Context, b bus.Follower, log *slog.Logger, open []Started, from uint64,
+	ready func(), play func(context.Context, Started) error,
+) error {
+	sub, err := b.Follow(ctx, bus.Runs, bus.Position{Seq: from}, wire.RunStartedFilter("*"))
 	if err != nil {
 		return fmt.Errorf("follow started runs: %w", err)
 	}
@@ -32,19 +63,79 @@ func EachRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func()
 	ready()
 	var runs sync.WaitGroup
 	defer runs.Wait()
-	for m := range sub.C() {
-		ev, err := wire.Decode(m.Data)
-		start, ok := ev.Body.(event.RunStarted)
-		if err != nil || !ok {
-			log.Error("skip a run whose start cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
-			continue
-		}
+	begin := func(r Started) {
 		runs.Go(func() {
-			err := play(ctx, Started{Run: ev.Run, Start: start, Seq: m.Seq})
+			err := play(ctx, r)
 			if err != nil && !errors.Is(err, context.Canceled) {
-				log.Error("run broken off", "run", ev.Run, "error", err)
+				log.Error("run broken off", "run", r.Run, "error", err)
 			}
 		})
 	}
+	for _, r := range open {
+		begin(r)
+	}
+	for m := range sub.C() {
+		if r, ok := started(m, log); ok {
+			begin(r)
+		}
+	}
 	return sub.Err()
+}
+
+// OpenRuns returns the runs that have started and not finished, in the order of
+// their starts.
+func OpenRuns(ctx context.Context, b bus.Follower, log *slog.Logger) ([]Started, error) {
+	filters := []string{wire.RunStartedFilter("*"), wire.RunFinishedFilter("*")}
+	var last uint64
+	for _, f := range filters {
+		m, _, err := b.Newest(ctx, bus.Runs, f)
+		if err != nil {
+			return nil, err
+		}
+		last = max(last, m.Seq)
+	}
+	if last == 0 {
+		return nil, nil
+	}
+	sub, err := b.Follow(ctx, bus.Runs, bus.Position{}, filters...)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Stop()
+	var open []Started
+	for m := range sub.C() {
+		if r, ok := started(m, log); ok {
+			open = append(open, r)
+		} else {
+			open = withoutFinished(open, m)
+		}
+		if m.Seq >= last {
+			return open, nil
+		}
+	}
+	return nil, errors.Join(ctx.Err(), sub.Err())
+}
+
+// withoutFinished takes the run out that m finishes.
+func withoutFinished(open []Started, m bus.Message) []Started {
+	for i, r := range open {
+		if bus.Match(wire.RunFinishedFilter(r.Run), m.Subject) {
+			return append(open[:i], open[i+1:]...)
+		}
+	}
+	return open
+}
+
+// started reads the start of a run; ok is false for any other message.
+func started(m bus.Message, log *slog.Logger) (r Started, ok bool) {
+	if !bus.Match(wire.RunStartedFilter("*"), m.Subject) {
+		return r, false
+	}
+	ev, err := wire.Decode(m.Data)
+	start, ok := ev.Body.(event.RunStarted)
+	if err != nil || !ok {
+		log.Error("skip a run whose start cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
+		return r, false
+	}
+	return Started{Run: ev.Run, Start: start, Seq: m.Seq}, true
 }

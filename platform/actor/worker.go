@@ -12,7 +12,9 @@ import (
 // RunWorker drives a worker's core through one run, until the planner has
 // finished it.
 func RunWorker(ctx context.Context, o Options, d cost.Delays) error {
-	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{delays: d, given: watermark{time: unsaid}}}
+	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{
+		delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
+	}}
 	return a.run(ctx)
 }
 
@@ -25,30 +27,42 @@ type workerRole struct {
 	delays  cost.Delays
 	planner vtime.Time
 	seen    uint64
+	taken   map[uint64]bool // numbers of the commands so far: a new planner may repeat the last ones
 	given   watermark
 	over    bool
 }
 
-func (r *workerRole) observe(ev event.Event) {
+func (r *workerRole) observe(ev event.Event) (take bool) {
 	if ev.Source != event.SourcePlanner {
-		return
+		_, mark := ev.Body.(event.WatermarkAdvanced)
+		return !mark
 	}
 	switch ev.Body.(type) {
 	case event.WatermarkAdvanced:
 		r.planner = max(r.planner, ev.Watermark)
+		return false
 	case event.RunFinished:
 		r.over = true
-	default:
-		r.seen = max(r.seen, ev.Seq)
+		return true
 	}
+	r.seen = max(r.seen, ev.Seq)
+	if ev.To != "" && r.taken[ev.Seq] {
+		return false
+	}
+	r.taken[ev.Seq] = true
+	return true
 }
+
+func (r *workerRole) replaying() bool { return false }
+
+func (r *workerRole) news(event.Event) bool { return true }
 
 func (r *workerRole) sent(event.Event) {}
 
 func (r *workerRole) bound() vtime.Time { return r.planner }
 
-// silence: a worker has nobody to go on without.
-func (r *workerRole) silence(vtime.Time) []string { return nil }
+// silent: a worker has nobody to go on without.
+func (r *workerRole) silent(vtime.Time) []string { return nil }
 
 // mark: whatever the worker does next, its fact is taken one response delay
 // later. Facts carry the promise along.
@@ -59,6 +73,6 @@ func (r *workerRole) mark(next vtime.Time, facts bool) (watermark, bool) {
 	return m, changed && !facts
 }
 
-func (r *workerRole) timersOnStream() bool { return false }
+func (r *workerRole) timersOnStream() (term uint64, ok bool) { return 0, false }
 
-func (r *workerRole) done() bool { return r.over }
+func (r *workerRole) done() (bool, error) { return r.over, nil }

@@ -74,6 +74,16 @@ type Publisher interface {
 	Flush(ctx context.Context) error
 }
 
+// Appender appends a message only where nobody else has meanwhile: the way to
+// be the one that takes a place.
+type Appender interface {
+	// Append stores m if last is the sequence of the newest message of its
+	// subject, 0 for none, and returns the sequence of m. Otherwise its error
+	// wraps ErrTaken and nothing is stored. It keeps no order with messages
+	// that were handed over to Publish.
+	Append(ctx context.Context, m Outgoing, last uint64) (uint64, error)
+}
+
 // Subscription delivers messages until it is stopped or its context ends.
 type Subscription interface {
 	// C is closed when the subscription is over; Err then says why. It is nil
@@ -89,6 +99,9 @@ type Follower interface {
 	// LastSeq is the sequence of the newest message that s ever stored, also
 	// when it was purged since; 0 if there was none.
 	LastSeq(ctx context.Context, s Stream) (uint64, error)
+	// Newest returns the newest message of s that the filter selects; found is
+	// false if there is none.
+	Newest(ctx context.Context, s Stream, filter string) (m Message, found bool, err error)
 }
 
 // Delivery is a message that wants an acknowledgement.
@@ -118,12 +131,24 @@ type Purger interface {
 	Purge(ctx context.Context, s Stream, filter string) error
 }
 
+// KeyValue holds a few small values that change, one at a time.
+type KeyValue interface {
+	// Get returns the value of a key and its revision, which is 0 for a key
+	// without value.
+	Get(ctx context.Context, key string) (value []byte, revision uint64, err error)
+	// Put replaces the value of a key if revision is still its revision, and
+	// returns the new one. Otherwise its error wraps ErrTaken.
+	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+}
+
 // Bus is all of it.
 type Bus interface {
 	Publisher
+	Appender
 	Follower
 	Consumer
 	Purger
+	KeyValue
 	// Close flushes, ends all subscriptions with ErrClosed and lets go. The
 	// streams stay. Closing again does nothing.
 	Close() error
@@ -131,6 +156,9 @@ type Bus interface {
 
 // ErrClosed is returned by every call on a closed bus but Close.
 var ErrClosed = errors.New("bus: closed")
+
+// ErrTaken is returned by Append and Put when another one was there first.
+var ErrTaken = errors.New("bus: another one was there first")
 
 // ErrSubject is returned for a subject or filter that no stream holds or that
 // is not well formed.

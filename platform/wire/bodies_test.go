@@ -23,7 +23,7 @@ var runBodies = []event.Body{
 	event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{}, event.NodeTimeAccounted{}, event.RunFinished{},
 	event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
 	event.BatchCompleted{}, event.PipelineExited{},
-	event.WatermarkAdvanced{}, event.TimerFired{}, event.RunRecorded{},
+	event.WatermarkAdvanced{}, event.TimerFired{}, event.RunRecorded{}, event.PlannerElected{}, event.SourcesGivenUp{},
 }
 
 // controlBodies are the payloads that travel on their own.

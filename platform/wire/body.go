@@ -66,6 +66,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_TimerFired{TimerFired: inside(c, "timer_fired", b, timerFiredOut)}
 	case event.RunRecorded:
 		m.Body = &pb.Event_RunRecorded{RunRecorded: inside(c, "run_recorded", b, runRecordedOut)}
+	case event.PlannerElected:
+		m.Body = &pb.Event_PlannerElected{PlannerElected: inside(c, "planner_elected", b, plannerElectedOut)}
+	case event.SourcesGivenUp:
+		m.Body = &pb.Event_SourcesGivenUp{SourcesGivenUp: inside(c, "sources_given_up", b, sourcesGivenUpOut)}
 	case nil:
 		c.fail("body", "is missing")
 	default:
@@ -134,6 +138,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "timer_fired", b.TimerFired, timerFiredIn)
 	case *pb.Event_RunRecorded:
 		return inside(c, "run_recorded", b.RunRecorded, runRecordedIn)
+	case *pb.Event_PlannerElected:
+		return inside(c, "planner_elected", b.PlannerElected, plannerElectedIn)
+	case *pb.Event_SourcesGivenUp:
+		return inside(c, "sources_given_up", b.SourcesGivenUp, sourcesGivenUpIn)
 	default:
 		if n := firstUnknown(m.ProtoReflect()); n != 0 {
 			c.fail("body", "is unknown to this build, or missing beside the unknown field %d", n)

@@ -196,3 +196,19 @@ func runFinishedIn(c *check, m *pb.RunFinished) event.RunFinished {
 		CostUSD:          c.float("cost_usd", m.CostUsd),
 	}
 }
+
+func plannerElectedOut(c *check, b event.PlannerElected) *pb.PlannerElected {
+	return &pb.PlannerElected{Term: c.positive("term", b.Term)}
+}
+
+func plannerElectedIn(c *check, m *pb.PlannerElected) event.PlannerElected {
+	return event.PlannerElected{Term: c.positive("term", m.Term)}
+}
+
+func sourcesGivenUpOut(c *check, b event.SourcesGivenUp) *pb.SourcesGivenUp {
+	return &pb.SourcesGivenUp{Sources: c.texts("sources", b.Sources), UntilNs: int64(b.Until)}
+}
+
+func sourcesGivenUpIn(c *check, m *pb.SourcesGivenUp) event.SourcesGivenUp {
+	return event.SourcesGivenUp{Sources: c.texts("sources", m.Sources), Until: vtime.Time(m.UntilNs)}
+}

@@ -44,7 +44,7 @@ func ControlSubject(b event.Body) (string, error) {
 //	spot.run.<run>.plan.<kind>                the planner's facts and watermarks
 //	spot.run.<run>.worker.<node>.cmd.<kind>   commands to a node (To)
 //	spot.run.<run>.worker.<node>.fact.<kind>  facts of a node (Source)
-//	spot.run.<run>.timer.<kind>               the planner's timers
+//	spot.run.<run>.timer.<kind>               what acts when the planner reads it back: timers, elections
 //	spot.run.<run>.record.<kind>              the collector's word
 //
 // A run id is made of letters, digits, "-" and "_". A node name is made of
@@ -82,7 +82,7 @@ func placeOf(e event.Event) (string, error) {
 	case event.ConfigChosen, event.MigrationPlanned, event.RequestCompleted, event.RequestUnfinished,
 		event.RequestRefused, event.NodeTimeAccounted, event.RunFinished:
 		return "plan", nil
-	case event.TimerFired:
+	case event.TimerFired, event.PlannerElected, event.SourcesGivenUp:
 		return "timer", nil
 	case event.RunRecorded:
 		return "record", nil
@@ -131,8 +131,11 @@ func CommandFilter(run, node string) string { return filter(run, "worker."+wild(
 // WorkerFacts matches the facts of all nodes.
 func WorkerFacts(run string) string { return filter(run, "worker.*.fact.") }
 
-// TimerFilter matches the planner's timers.
+// TimerFilter matches what acts when the planner reads it back.
 func TimerFilter(run string) string { return filter(run, "timer.") }
+
+// ElectionFilter matches the elections of the run's planners.
+func ElectionFilter(run string) string { return kindFilter(run, "timer", event.PlannerElected{}) }
 
 // RecordFilter matches what the collector says.
 func RecordFilter(run string) string { return filter(run, "record.") }

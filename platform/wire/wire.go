@@ -67,6 +67,7 @@ func eventOut(c *check, e event.Event) *pb.Event {
 		Version:     event.SchemaVersion,
 		WatermarkNs: int64(e.Watermark),
 		Seen:        e.Seen,
+		Term:        e.Term,
 	}
 	if e.Cause != (event.ID{}) {
 		m.Cause = &pb.EventId{Source: e.Cause.Source, Seq: e.Cause.Seq}
@@ -93,6 +94,7 @@ func eventIn(c *check, m *pb.Event) event.Event {
 		Version:   int(m.GetVersion()),
 		Watermark: vtime.Time(m.GetWatermarkNs()),
 		Seen:      m.GetSeen(),
+		Term:      m.GetTerm(),
 		Body:      bodyIn(c, m),
 	}
 }

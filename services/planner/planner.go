@@ -16,21 +16,35 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
+// Bus is the part of a bus that the planner takes.
+type Bus interface {
+	rollcall.Bus
+	bus.Appender
+	bus.KeyValue
+}
+
 // Options are what the service needs.
 type Options struct {
-	Bus     rollcall.Bus
+	Bus     Bus
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
 	// ReorderWait bounds, in wall time, how long an overdue event waits for a
 	// silent source.
 	ReorderWait time.Duration
+	// Holder names this process in the lease that one of several planners
+	// holds; the others stand by.
+	Holder string
 }
+
+// leaseName is what the planners compete for.
+const leaseName = "planner"
 
 // DefaultReorderWait is long for a bus and short for a person.
 const DefaultReorderWait = 2 * time.Second
@@ -42,11 +56,15 @@ func Setup(g *run.Group, o Options) error {
 		return err
 	}
 	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
-	following := make(chan struct{}) // closed when no run's start can be missed
+	standing := make(chan struct{}) // closed when this planner leads or stands by
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			err := actor.EachRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
+			err := lease.Hold(ctx, lease.Options{
+				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: func() { runs.Met(); close(standing) },
+			}, func(ctx context.Context) error {
+				return actor.EachOpenRun(ctx, o.Bus, o.Log, func() {}, s.play)
+			})
 			runs.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -54,9 +72,10 @@ func Setup(g *run.Group, o Options) error {
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			// Who answers takes part in the run that asks.
+			// Who answers takes part in the run that asks, now or when the
+			// leader is gone.
 			select {
-			case <-following:
+			case <-standing:
 			case <-ctx.Done():
 				return nil
 			}
@@ -98,10 +117,16 @@ func (s *service) register() error {
 	return nil
 }
 
-// play drives one run to its end.
+// play drives one run to its end, from where an earlier leader may have left
+// it.
 func (s *service) play(ctx context.Context, r actor.Started) error {
+	log := s.Log.With("run", r.Run)
 	spec := r.Start.Spec
 	pace, err := clock.New(time.Unix(0, r.Start.WallStart), spec.TimeScale)
+	if err != nil {
+		return err
+	}
+	leadership, err := actor.Lead(ctx, s.Bus, r.Run, r.Seq)
 	if err != nil {
 		return err
 	}
@@ -112,14 +137,13 @@ func (s *service) play(ctx context.Context, r actor.Started) error {
 	}
 	s.active.Inc()
 	defer s.active.Dec()
-	log := s.Log.With("run", r.Run)
-	log.Info("run started", "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
+	log.Info("run led", "term", leadership.Term(), "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
 	manager := core.New(1)
 	err = actor.RunPlanner(ctx, actor.Options{
 		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager), Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
 		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
-	}, spec.Delays, manager.Finished)
+	}, leadership, spec.Delays, manager.Finished)
 	if err == nil {
 		log.Info("run finished")
 	}

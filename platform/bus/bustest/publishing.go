@@ -20,6 +20,8 @@ var publishing = map[string]func(*testing.T, New){
 	"FirstSeq":                  firstSeq,
 	"RepeatedIDIsDropped":       repeatedIDIsDropped,
 	"RepeatedIDAfterTheWindow":  repeatedIDAfterTheWindow,
+	"AppendTakesAPlaceOnce":     appendTakesAPlaceOnce,
+	"KeysChangeOneAtATime":      keysChangeOneAtATime,
 	"FlushStores":               flushStores,
 	"BadSubjectIsRefused":       badSubjectIsRefused,
 	"PublishWithEndedContext":   publishWithEndedContext,
@@ -79,6 +81,88 @@ func publishWaitReturnsSeq(t *testing.T, open New) {
 			t.Fatalf("sequence %d, %v; want %d", seq, err, want)
 		}
 	}
+}
+
+// appendTakesAPlaceOnce: of all who want the same place, one gets it, and the
+// subjects around it do not matter.
+func appendTakesAPlaceOnce(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	publish(t, b, "spot.run.r.timer.x", 0, 2)
+	elected := bus.Outgoing{Subject: "spot.run.r.timer.elected"}
+	first, err := b.Append(within(t), elected, 0)
+	if first != 3 || err != nil {
+		t.Fatalf("the first has sequence %d, %v; want 3", first, err)
+	}
+	publish(t, b, "spot.run.r.timer.x", 2, 2)
+	if seq, err := b.Append(within(t), elected, 0); !errors.Is(err, bus.ErrTaken) {
+		t.Errorf("a second first has sequence %d, %v; want ErrTaken", seq, err)
+	}
+	var mu sync.Mutex
+	var won []uint64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			seq, err := b.Append(within(t), elected, first)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				won = append(won, seq)
+			} else if !errors.Is(err, bus.ErrTaken) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if !slices.Equal(won, []uint64{6}) {
+		t.Errorf("of eight, these got the second place: %v; want one, with sequence 6", won)
+	}
+	if m, found, err := b.Newest(within(t), bus.Runs, elected.Subject); m.Seq != 6 || !found || err != nil {
+		t.Errorf("the newest has sequence %d, %t, %v; want 6", m.Seq, found, err)
+	}
+	publish(t, b, "spot.run.s.timer.elected", 0, 1)
+	if m, found, err := b.Newest(within(t), bus.Runs, "spot.run.*.timer.elected"); m.Seq != 7 || m.Subject != "spot.run.s.timer.elected" || !found || err != nil {
+		t.Errorf("the newest of all runs is %s with sequence %d, %t, %v; want that of run s with 7", m.Subject, m.Seq, found, err)
+	}
+	if _, found, err := b.Newest(within(t), bus.Runs, "spot.run.r.timer.other"); found || err != nil {
+		t.Errorf("a subject without messages has a newest one: %t, %v", found, err)
+	}
+	if _, err := b.Append(within(t), bus.Outgoing{Subject: "elsewhere"}, 0); !errors.Is(err, bus.ErrSubject) {
+		t.Errorf("a subject that no stream holds: %v; want ErrSubject", err)
+	}
+}
+
+// keysChangeOneAtATime: who does not know the present value cannot replace it.
+func keysChangeOneAtATime(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	must := func(what string, wantValue string, wantRevision bool) uint64 {
+		t.Helper()
+		value, revision, err := b.Get(within(t), "planner")
+		if string(value) != wantValue || (revision > 0) != wantRevision || err != nil {
+			t.Fatalf("%s: %q, revision %d, %v; want %q", what, value, revision, err, wantValue)
+		}
+		return revision
+	}
+	must("before", "", false)
+	first, err := b.Put(within(t), "planner", []byte("a"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := must("after the first", "a", true); got != first {
+		t.Errorf("revision %d, the first put said %d", got, first)
+	}
+	for _, wrong := range []uint64{0, first + 7} {
+		if _, err := b.Put(within(t), "planner", []byte("b"), wrong); !errors.Is(err, bus.ErrTaken) {
+			t.Errorf("put at revision %d: %v; want ErrTaken", wrong, err)
+		}
+	}
+	if _, err := b.Put(within(t), "collector", []byte("c"), 0); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	second, err := b.Put(within(t), "planner", []byte("b"), first)
+	if second <= first || err != nil {
+		t.Errorf("revision %d follows %d, %v", second, first, err)
+	}
+	must("after the second", "b", true)
 }
 
 func streamsCountSeparately(t *testing.T, open New) {

@@ -2,6 +2,7 @@ package membus
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -54,6 +55,32 @@ func newLog(o Options) *log {
 func (l *log) append(m bus.Outgoing) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.store(m)
+}
+
+// appendAfter stores m if last is the sequence of the newest message of its
+// subject.
+func (l *log) appendAfter(m bus.Outgoing, last uint64) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if newest, _ := l.newest(m.Subject); newest.Seq != last {
+		return 0, fmt.Errorf("%w: the newest of %s has sequence %d, expected was %d", bus.ErrTaken, m.Subject, newest.Seq, last)
+	}
+	return l.store(m), nil
+}
+
+// newest is called with the lock held.
+func (l *log) newest(filter string) (m bus.Message, found bool) {
+	for _, m := range slices.Backward(l.messages) {
+		if bus.Match(filter, m.Subject) {
+			return m, true
+		}
+	}
+	return bus.Message{}, false
+}
+
+// store is called with the lock held.
+func (l *log) store(m bus.Outgoing) uint64 {
 	now := time.Now()
 	if m.ID != "" {
 		for len(l.ids) > 0 && now.Sub(l.ids[0].at) >= l.window {

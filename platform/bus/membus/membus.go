@@ -8,6 +8,7 @@ package membus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -29,6 +30,15 @@ type Bus struct {
 	logs    map[bus.Stream]*log
 	mu      sync.Mutex // orders readers.Go before readers.Wait
 	readers sync.WaitGroup
+
+	keysMu sync.Mutex
+	keys   map[string]entry
+}
+
+// entry is the value of a key.
+type entry struct {
+	value    []byte
+	revision uint64
 }
 
 var _ bus.Bus = (*Bus)(nil)
@@ -42,7 +52,7 @@ func New(o Options) *Bus {
 	if o.AckWait <= 0 {
 		o.AckWait = 30 * time.Second
 	}
-	b := &Bus{logs: map[bus.Stream]*log{
+	b := &Bus{keys: make(map[string]entry), logs: map[bus.Stream]*log{
 		bus.Control: newLog(o),
 		bus.Runs:    newLog(o),
 	}}
@@ -68,6 +78,18 @@ func (b *Bus) PublishWait(ctx context.Context, m bus.Outgoing) (uint64, error) {
 	return b.logs[s].append(m), nil
 }
 
+// Append implements bus.Appender.
+func (b *Bus) Append(ctx context.Context, m bus.Outgoing, last uint64) (uint64, error) {
+	if err := b.usable(ctx); err != nil {
+		return 0, err
+	}
+	s, err := bus.StreamOf(m.Subject)
+	if err != nil {
+		return 0, err
+	}
+	return b.logs[s].appendAfter(m, last)
+}
+
 // Flush implements bus.Publisher.
 func (b *Bus) Flush(ctx context.Context) error { return b.usable(ctx) }
 
@@ -80,6 +102,18 @@ func (b *Bus) LastSeq(ctx context.Context, s bus.Stream) (uint64, error) {
 		return 0, err
 	}
 	return b.logs[s].last(), nil
+}
+
+// Newest implements bus.Follower.
+func (b *Bus) Newest(ctx context.Context, s bus.Stream, filter string) (bus.Message, bool, error) {
+	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, []string{filter})); err != nil {
+		return bus.Message{}, false, err
+	}
+	l := b.logs[s]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, found := l.newest(filter)
+	return m, found, nil
 }
 
 // Purge implements bus.Purger.
@@ -132,6 +166,32 @@ func (b *Bus) Consume(ctx context.Context, s bus.Stream, name string, filters ..
 		f.End(nil)
 	})
 	return f, nil
+}
+
+// Get implements bus.KeyValue.
+func (b *Bus) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	if err := b.usable(ctx); err != nil {
+		return nil, 0, err
+	}
+	b.keysMu.Lock()
+	defer b.keysMu.Unlock()
+	e := b.keys[key]
+	return e.value, e.revision, nil
+}
+
+// Put implements bus.KeyValue.
+func (b *Bus) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if err := b.usable(ctx); err != nil {
+		return 0, err
+	}
+	b.keysMu.Lock()
+	defer b.keysMu.Unlock()
+	e := b.keys[key]
+	if e.revision != revision {
+		return 0, fmt.Errorf("%w: key %s has revision %d, expected was %d", bus.ErrTaken, key, e.revision, revision)
+	}
+	b.keys[key] = entry{value, revision + 1}
+	return revision + 1, nil
 }
 
 // Close implements bus.Bus.

@@ -167,6 +167,30 @@ func (b *Bus) LastSeq(ctx context.Context, s bus.Stream) (seq uint64, err error)
 	return seq, err
 }
 
+// Newest implements bus.Follower.
+func (b *Bus) Newest(ctx context.Context, s bus.Stream, filter string) (m bus.Message, found bool, err error) {
+	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, []string{filter})); err != nil {
+		return bus.Message{}, false, err
+	}
+	err = b.link.do(ctx, b.open, func(c *conn) error {
+		stream, err := c.js.Stream(ctx, string(s))
+		if err != nil {
+			return err
+		}
+		raw, err := stream.GetLastMsgForSubject(ctx, filter)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		} else if err == nil {
+			m, found = bus.Message{Subject: raw.Subject, Data: raw.Data, Seq: raw.Sequence, Published: raw.Time}, true
+		}
+		return err
+	})
+	if err != nil {
+		return bus.Message{}, false, fmt.Errorf("bus: newest of %s: %w", filter, err)
+	}
+	return m, found, nil
+}
+
 // Purge implements bus.Purger.
 func (b *Bus) Purge(ctx context.Context, s bus.Stream, filter string) error {
 	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, []string{filter})); err != nil {

@@ -49,6 +49,9 @@ type Event struct {
 	WatermarkNs int64 `protobuf:"varint,8,opt,name=watermark_ns,json=watermarkNs,proto3" json:"watermark_ns,omitempty"`
 	// The highest seq of the planner that went into watermark_ns.
 	Seen uint64 `protobuf:"varint,9,opt,name=seen,proto3" json:"seen,omitempty"`
+	// The planner's leadership of the run under which this was published; 0
+	// where it does not matter.
+	Term uint64 `protobuf:"varint,10,opt,name=term,proto3" json:"term,omitempty"`
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_RunStarted
@@ -80,6 +83,8 @@ type Event struct {
 	//	*Event_WatermarkAdvanced
 	//	*Event_TimerFired
 	//	*Event_RunRecorded
+	//	*Event_PlannerElected
+	//	*Event_SourcesGivenUp
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -174,6 +179,13 @@ func (x *Event) GetWatermarkNs() int64 {
 func (x *Event) GetSeen() uint64 {
 	if x != nil {
 		return x.Seen
+	}
+	return 0
+}
+
+func (x *Event) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
 	}
 	return 0
 }
@@ -446,6 +458,24 @@ func (x *Event) GetRunRecorded() *RunRecorded {
 	return nil
 }
 
+func (x *Event) GetPlannerElected() *PlannerElected {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PlannerElected); ok {
+			return x.PlannerElected
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSourcesGivenUp() *SourcesGivenUp {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SourcesGivenUp); ok {
+			return x.SourcesGivenUp
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -566,6 +596,14 @@ type Event_RunRecorded struct {
 	RunRecorded *RunRecorded `protobuf:"bytes,102,opt,name=run_recorded,json=runRecorded,proto3,oneof"`
 }
 
+type Event_PlannerElected struct {
+	PlannerElected *PlannerElected `protobuf:"bytes,103,opt,name=planner_elected,json=plannerElected,proto3,oneof"`
+}
+
+type Event_SourcesGivenUp struct {
+	SourcesGivenUp *SourcesGivenUp `protobuf:"bytes,104,opt,name=sources_given_up,json=sourcesGivenUp,proto3,oneof"`
+}
+
 func (*Event_RunStarted) isEvent_Body() {}
 
 func (*Event_AcquisitionNoticed) isEvent_Body() {}
@@ -623,6 +661,10 @@ func (*Event_WatermarkAdvanced) isEvent_Body() {}
 func (*Event_TimerFired) isEvent_Body() {}
 
 func (*Event_RunRecorded) isEvent_Body() {}
+
+func (*Event_PlannerElected) isEvent_Body() {}
+
+func (*Event_SourcesGivenUp) isEvent_Body() {}
 
 // EventId names an event within its run.
 type EventId struct {
@@ -772,7 +814,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xa5\x12\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xcc\x13\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -782,7 +824,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\x05cause\x18\x06 \x01(\v2\x15.spotserve.v1.EventIdR\x05cause\x12\x18\n" +
 	"\aversion\x18\a \x01(\x04R\aversion\x12!\n" +
 	"\fwatermark_ns\x18\b \x01(\x03R\vwatermarkNs\x12\x12\n" +
-	"\x04seen\x18\t \x01(\x04R\x04seen\x12;\n" +
+	"\x04seen\x18\t \x01(\x04R\x04seen\x12\x12\n" +
+	"\x04term\x18\n" +
+	" \x01(\x04R\x04term\x12;\n" +
 	"\vrun_started\x18\x14 \x01(\v2\x18.spotserve.v1.RunStartedH\x00R\n" +
 	"runStarted\x12S\n" +
 	"\x13acquisition_noticed\x18\x15 \x01(\v2 .spotserve.v1.AcquisitionNoticedH\x00R\x12acquisitionNoticed\x12M\n" +
@@ -813,7 +857,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\x12watermark_advanced\x18d \x01(\v2\x1f.spotserve.v1.WatermarkAdvancedH\x00R\x11watermarkAdvanced\x12;\n" +
 	"\vtimer_fired\x18e \x01(\v2\x18.spotserve.v1.TimerFiredH\x00R\n" +
 	"timerFired\x12>\n" +
-	"\frun_recorded\x18f \x01(\v2\x19.spotserve.v1.RunRecordedH\x00R\vrunRecordedB\x06\n" +
+	"\frun_recorded\x18f \x01(\v2\x19.spotserve.v1.RunRecordedH\x00R\vrunRecorded\x12G\n" +
+	"\x0fplanner_elected\x18g \x01(\v2\x1c.spotserve.v1.PlannerElectedH\x00R\x0eplannerElected\x12H\n" +
+	"\x10sources_given_up\x18h \x01(\v2\x1c.spotserve.v1.SourcesGivenUpH\x00R\x0esourcesGivenUpB\x06\n" +
 	"\x04body\"3\n" +
 	"\aEventId\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x10\n" +
@@ -871,6 +917,8 @@ var file_spotserve_v1_event_proto_goTypes = []any{
 	(*BatchCompleted)(nil),      // 28: spotserve.v1.BatchCompleted
 	(*PipelineExited)(nil),      // 29: spotserve.v1.PipelineExited
 	(*RunRecorded)(nil),         // 30: spotserve.v1.RunRecorded
+	(*PlannerElected)(nil),      // 31: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),      // 32: spotserve.v1.SourcesGivenUp
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -903,11 +951,13 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	2,  // 27: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
 	3,  // 28: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
 	30, // 29: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	31, // 30: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
+	32, // 31: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -950,6 +1000,8 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_WatermarkAdvanced)(nil),
 		(*Event_TimerFired)(nil),
 		(*Event_RunRecorded)(nil),
+		(*Event_PlannerElected)(nil),
+		(*Event_SourcesGivenUp)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -1615,6 +1615,106 @@ func (x *RunFinished) GetDropped() int64 {
 	return 0
 }
 
+// PlannerElected says that a planner leads the run from here on.
+type PlannerElected struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the leaderships of the run, from 1.
+	Term          uint64 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannerElected) Reset() {
+	*x = PlannerElected{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannerElected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannerElected) ProtoMessage() {}
+
+func (x *PlannerElected) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannerElected.ProtoReflect.Descriptor instead.
+func (*PlannerElected) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PlannerElected) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// SourcesGivenUp says that the planner goes on without silent sources.
+type SourcesGivenUp struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Sources []string               `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	// Events before this are held back no longer.
+	UntilNs       int64 `protobuf:"varint,2,opt,name=until_ns,json=untilNs,proto3" json:"until_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourcesGivenUp) Reset() {
+	*x = SourcesGivenUp{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourcesGivenUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourcesGivenUp) ProtoMessage() {}
+
+func (x *SourcesGivenUp) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourcesGivenUp.ProtoReflect.Descriptor instead.
+func (*SourcesGivenUp) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SourcesGivenUp) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *SourcesGivenUp) GetUntilNs() int64 {
+	if x != nil {
+		return x.UntilNs
+	}
+	return 0
+}
+
 var File_spotserve_v1_plan_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_plan_proto_rawDesc = "" +
@@ -1759,7 +1859,12 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	" \x01(\x03R\x10tokensRecomputed\x12\x19\n" +
 	"\bcost_usd\x18\v \x01(\x01R\acostUsd\x12#\n" +
 	"\rtokens_served\x18\f \x01(\x03R\ftokensServed\x12\x18\n" +
-	"\adropped\x18\r \x01(\x03R\adropped*[\n" +
+	"\adropped\x18\r \x01(\x03R\adropped\"$\n" +
+	"\x0ePlannerElected\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\"E\n" +
+	"\x0eSourcesGivenUp\x12\x18\n" +
+	"\asources\x18\x01 \x03(\tR\asources\x12\x19\n" +
+	"\buntil_ns\x18\x02 \x01(\x03R\auntilNs*[\n" +
 	"\vContextKind\x12\x1c\n" +
 	"\x18CONTEXT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTEXT_KIND_MODEL\x10\x01\x12\x16\n" +
@@ -1778,7 +1883,7 @@ func file_spotserve_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_spotserve_v1_plan_proto_goTypes = []any{
 	(ContextKind)(0),            // 0: spotserve.v1.ContextKind
 	(*Epoch)(nil),               // 1: spotserve.v1.Epoch
@@ -1800,8 +1905,10 @@ var file_spotserve_v1_plan_proto_goTypes = []any{
 	(*Drain)(nil),               // 17: spotserve.v1.Drain
 	(*NodeTimeAccounted)(nil),   // 18: spotserve.v1.NodeTimeAccounted
 	(*RunFinished)(nil),         // 19: spotserve.v1.RunFinished
-	(Market)(0),                 // 20: spotserve.v1.Market
-	(EndReason)(0),              // 21: spotserve.v1.EndReason
+	(*PlannerElected)(nil),      // 20: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),      // 21: spotserve.v1.SourcesGivenUp
+	(Market)(0),                 // 22: spotserve.v1.Market
+	(EndReason)(0),              // 23: spotserve.v1.EndReason
 }
 var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	4,  // 0: spotserve.v1.Placement.device:type_name -> spotserve.v1.Device
@@ -1826,8 +1933,8 @@ var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	13, // 19: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
 	1,  // 20: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
 	1,  // 21: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
-	20, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
-	21, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
+	22, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
+	23, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
 	24, // [24:24] is the sub-list for method output_type
 	24, // [24:24] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
@@ -1848,7 +1955,7 @@ func file_spotserve_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_plan_proto_rawDesc), len(file_spotserve_v1_plan_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,67 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// bucket holds the keys of bus.KeyValue.
+const bucket = "SPOT_KEYS"
+
+// Get implements bus.KeyValue.
+func (b *Bus) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	err = b.keys(ctx, func(kv jetstream.KeyValue) error {
+		entry, err := kv.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			value, revision = nil, 0
+			return nil
+		} else if err == nil {
+			value, revision = entry.Value(), entry.Revision()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("bus: get key %s: %w", key, err)
+	}
+	return value, revision, nil
+}
+
+// Put implements bus.KeyValue.
+func (b *Bus) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, err error) {
+	err = b.keys(ctx, func(kv jetstream.KeyValue) (err error) {
+		next, err = kv.Update(ctx, key, value, revision)
+		return err
+	})
+	var refused *jetstream.APIError
+	switch {
+	case err == nil:
+		return next, nil
+	case errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+		return 0, fmt.Errorf("%w: key %s, expected was revision %d", bus.ErrTaken, key, revision)
+	}
+	return 0, fmt.Errorf("bus: put key %s: %w", key, err)
+}
+
+// keys hands the bucket to use, which it makes if it is not there.
+func (b *Bus) keys(ctx context.Context, use func(jetstream.KeyValue) error) error {
+	if err := b.usable(ctx); err != nil {
+		return err
+	}
+	return b.link.do(ctx, b.open, func(c *conn) error {
+		kv, err := c.js.KeyValue(ctx, bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket: bucket, Description: "SpotServe: leases", Storage: jetstream.FileStorage, Replicas: max(1, b.options.Replicas),
+			})
+		}
+		if err != nil {
+			return err
+		}
+		return use(kv)
+	})
+}
