@@ -49,6 +49,9 @@ func (s sheet) refuseNothing(ctx context.Context, r store.Reader, q Query) error
 		asked += " with seed " + seedName(q.Seed)
 		command += " --seed " + seedName(q.Seed)
 	}
+	if len(q.Runs) > 0 {
+		asked += " among " + strings.Join(q.Runs[:min(len(q.Runs), mostListed)], ", ")
+	}
 	return s.refuseWithRuns(ctx, r, fmt.Sprintf("plot %s: the store has %s; make one with: %s", s.name, asked, command))
 }
 
