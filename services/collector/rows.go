@@ -119,6 +119,18 @@ func (m *Mapper) finished(ev event.Event, f event.RunFinished) store.Run {
 	return r
 }
 
+// Abandon adds the row of a run in progress that ends without RunFinished: it is
+// stopped, for the reason why. Its counts are unknown.
+func (m *Mapper) Abandon(run, why string, b *store.Batch) {
+	r, known := m.runs[run]
+	if !known {
+		return
+	}
+	r.Status, r.Reason, r.Version = StatusStopped, why, versionEnded
+	b.Runs = append(b.Runs, r)
+	delete(m.runs, run)
+}
+
 // settings is what else makes runs comparable, as JSON with fixed key order.
 func settings(s experiment.Spec) string {
 	text, err := json.Marshal(struct {
