@@ -22,7 +22,7 @@ var runBodies = []event.Body{
 	event.ConfigChosen{}, event.MigrationPlanned{}, event.ApplyMigration{}, event.AssignRequests{},
 	event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{}, event.NodeTimeAccounted{}, event.RunFinished{},
 	event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
-	event.BatchCompleted{}, event.PipelineExited{},
+	event.BatchCompleted{}, event.PipelineExited{}, event.RequestsJoined{}, event.RequestsLeft{},
 	event.WatermarkAdvanced{}, event.TimerFired{}, event.RunRecorded{},
 }
 

@@ -60,6 +60,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_BatchCompleted{BatchCompleted: inside(c, "batch_completed", b, batchCompletedOut)}
 	case event.PipelineExited:
 		m.Body = &pb.Event_PipelineExited{PipelineExited: inside(c, "pipeline_exited", b, pipelineExitedOut)}
+	case event.RequestsJoined:
+		m.Body = &pb.Event_RequestsJoined{RequestsJoined: inside(c, "requests_joined", b, requestsJoinedOut)}
+	case event.RequestsLeft:
+		m.Body = &pb.Event_RequestsLeft{RequestsLeft: inside(c, "requests_left", b, requestsLeftOut)}
 	case event.WatermarkAdvanced:
 		m.Body = &pb.Event_WatermarkAdvanced{WatermarkAdvanced: new(pb.WatermarkAdvanced)}
 	case event.TimerFired:
@@ -128,6 +132,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "batch_completed", b.BatchCompleted, batchCompletedIn)
 	case *pb.Event_PipelineExited:
 		return inside(c, "pipeline_exited", b.PipelineExited, pipelineExitedIn)
+	case *pb.Event_RequestsJoined:
+		return inside(c, "requests_joined", b.RequestsJoined, requestsJoinedIn)
+	case *pb.Event_RequestsLeft:
+		return inside(c, "requests_left", b.RequestsLeft, requestsLeftIn)
 	case *pb.Event_WatermarkAdvanced:
 		return event.WatermarkAdvanced{}
 	case *pb.Event_TimerFired:

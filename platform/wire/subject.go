@@ -87,7 +87,7 @@ func placeOf(e event.Event) (string, error) {
 	case event.RunRecorded:
 		return "record", nil
 	case event.ContextMigrated, event.StageStarted, event.BatchStarted, event.TokensCommitted,
-		event.BatchCompleted, event.PipelineExited:
+		event.BatchCompleted, event.PipelineExited, event.RequestsJoined, event.RequestsLeft:
 		return factPlace(e.Source)
 	case event.WatermarkAdvanced:
 		switch e.Source {

@@ -19,7 +19,7 @@ func TestSubject(t *testing.T) {
 		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
 		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
 		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
-		"batch_completed": "fact", "pipeline_exited": "fact", "watermark_advanced": "fact",
+		"batch_completed": "fact", "pipeline_exited": "fact", "requests_joined": "fact", "requests_left": "fact", "watermark_advanced": "fact",
 		"timer_fired": "timer", "run_recorded": "record",
 	}
 	for _, b := range runBodies {

@@ -77,6 +77,8 @@ type Event struct {
 	//	*Event_TokensCommitted
 	//	*Event_BatchCompleted
 	//	*Event_PipelineExited
+	//	*Event_RequestsJoined
+	//	*Event_RequestsLeft
 	//	*Event_WatermarkAdvanced
 	//	*Event_TimerFired
 	//	*Event_RunRecorded
@@ -419,6 +421,24 @@ func (x *Event) GetPipelineExited() *PipelineExited {
 	return nil
 }
 
+func (x *Event) GetRequestsJoined() *RequestsJoined {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestsJoined); ok {
+			return x.RequestsJoined
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRequestsLeft() *RequestsLeft {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestsLeft); ok {
+			return x.RequestsLeft
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWatermarkAdvanced() *WatermarkAdvanced {
 	if x != nil {
 		if x, ok := x.Body.(*Event_WatermarkAdvanced); ok {
@@ -554,6 +574,14 @@ type Event_PipelineExited struct {
 	PipelineExited *PipelineExited `protobuf:"bytes,85,opt,name=pipeline_exited,json=pipelineExited,proto3,oneof"`
 }
 
+type Event_RequestsJoined struct {
+	RequestsJoined *RequestsJoined `protobuf:"bytes,86,opt,name=requests_joined,json=requestsJoined,proto3,oneof"`
+}
+
+type Event_RequestsLeft struct {
+	RequestsLeft *RequestsLeft `protobuf:"bytes,87,opt,name=requests_left,json=requestsLeft,proto3,oneof"`
+}
+
 type Event_WatermarkAdvanced struct {
 	WatermarkAdvanced *WatermarkAdvanced `protobuf:"bytes,100,opt,name=watermark_advanced,json=watermarkAdvanced,proto3,oneof"`
 }
@@ -617,6 +645,10 @@ func (*Event_TokensCommitted) isEvent_Body() {}
 func (*Event_BatchCompleted) isEvent_Body() {}
 
 func (*Event_PipelineExited) isEvent_Body() {}
+
+func (*Event_RequestsJoined) isEvent_Body() {}
+
+func (*Event_RequestsLeft) isEvent_Body() {}
 
 func (*Event_WatermarkAdvanced) isEvent_Body() {}
 
@@ -772,7 +804,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xa5\x12\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xb1\x13\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -809,7 +841,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\rbatch_started\x18R \x01(\v2\x1a.spotserve.v1.BatchStartedH\x00R\fbatchStarted\x12J\n" +
 	"\x10tokens_committed\x18S \x01(\v2\x1d.spotserve.v1.TokensCommittedH\x00R\x0ftokensCommitted\x12G\n" +
 	"\x0fbatch_completed\x18T \x01(\v2\x1c.spotserve.v1.BatchCompletedH\x00R\x0ebatchCompleted\x12G\n" +
-	"\x0fpipeline_exited\x18U \x01(\v2\x1c.spotserve.v1.PipelineExitedH\x00R\x0epipelineExited\x12P\n" +
+	"\x0fpipeline_exited\x18U \x01(\v2\x1c.spotserve.v1.PipelineExitedH\x00R\x0epipelineExited\x12G\n" +
+	"\x0frequests_joined\x18V \x01(\v2\x1c.spotserve.v1.RequestsJoinedH\x00R\x0erequestsJoined\x12A\n" +
+	"\rrequests_left\x18W \x01(\v2\x1a.spotserve.v1.RequestsLeftH\x00R\frequestsLeft\x12P\n" +
 	"\x12watermark_advanced\x18d \x01(\v2\x1f.spotserve.v1.WatermarkAdvancedH\x00R\x11watermarkAdvanced\x12;\n" +
 	"\vtimer_fired\x18e \x01(\v2\x18.spotserve.v1.TimerFiredH\x00R\n" +
 	"timerFired\x12>\n" +
@@ -870,7 +904,9 @@ var file_spotserve_v1_event_proto_goTypes = []any{
 	(*TokensCommitted)(nil),     // 27: spotserve.v1.TokensCommitted
 	(*BatchCompleted)(nil),      // 28: spotserve.v1.BatchCompleted
 	(*PipelineExited)(nil),      // 29: spotserve.v1.PipelineExited
-	(*RunRecorded)(nil),         // 30: spotserve.v1.RunRecorded
+	(*RequestsJoined)(nil),      // 30: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),        // 31: spotserve.v1.RequestsLeft
+	(*RunRecorded)(nil),         // 32: spotserve.v1.RunRecorded
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -900,14 +936,16 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	27, // 24: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
 	28, // 25: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
 	29, // 26: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
-	2,  // 27: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
-	3,  // 28: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
-	30, // 29: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	30, // 27: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
+	31, // 28: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
+	2,  // 29: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
+	3,  // 30: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
+	32, // 31: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -947,6 +985,8 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_TokensCommitted)(nil),
 		(*Event_BatchCompleted)(nil),
 		(*Event_PipelineExited)(nil),
+		(*Event_RequestsJoined)(nil),
+		(*Event_RequestsLeft)(nil),
 		(*Event_WatermarkAdvanced)(nil),
 		(*Event_TimerFired)(nil),
 		(*Event_RunRecorded)(nil),
