@@ -123,7 +123,7 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"unknown key like no other", "data/models/20B.yaml", "min_gpus:", "qqq:", `unknown key "qqq", allowed are name, source,`},
 		{"key of another struct", "data/traces/As.yaml", "end_s:", "add:", `data/traces/As.yaml:5: unknown key "add", did you mean`},
 		{"duplicate key", "data/models/20B.yaml", "hidden: 6144", "hidden: 6144\nhidden: 6144", "already defined"},
-		{"wrong type", "data/models/20B.yaml", "6144", "wide", "data/models/20B.yaml:6: cannot unmarshal"},
+		{"wrong type", "data/models/20B.yaml", "6144", "wide", "data/models/20B.yaml:6: hidden is \"wide\", want a whole number"},
 		{"not YAML", "data/models/20B.yaml", "hidden:", "\t:", "data/models/20B.yaml:"},
 		{"two documents", "data/models/20B.yaml", "hidden:", "---\nhidden:", "more than one document"},
 		{"missing value", "data/models/20B.yaml", "layers: 44", "", "layers is 0, allowed is 1"},
