@@ -108,12 +108,12 @@ func (s *simulation) advance() bool {
 	if _, timer := ev.Body.(event.TimerFired); timer && first == s.planner {
 		s.record(ev)
 	}
-	for _, e := range first.core.Step(ev.Time, ev) {
-		switch e := e.(type) {
-		case effect.Publish:
+	effects := first.core.Step(ev.Time, ev)
+	for i := range effects {
+		if e := &effects[i]; e.Publishes() {
 			s.publish(e.Event)
-		case effect.SetTimer:
-			first.agenda.Set(s.run, e)
+		} else {
+			first.agenda.Set(s.run, e.Timer)
 		}
 	}
 	s.reschedule(first)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/cost"
-	"github.com/spotserve/spotserve/core/effect"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/internal/fixture"
@@ -111,11 +110,10 @@ func (n *node) send(bodies ...event.Body) {
 
 func (n *node) step(ev event.Event) {
 	for _, e := range n.worker.Step(ev.Time, ev) {
-		switch e := e.(type) {
-		case effect.Publish:
+		if e.Publishes() {
 			n.facts = append(n.facts, e.Event)
-		case effect.SetTimer:
-			n.agenda.Set("run", e)
+		} else {
+			n.agenda.Set("run", e.Timer)
 		}
 	}
 }

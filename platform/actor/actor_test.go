@@ -153,7 +153,7 @@ func TestPlannerTakesFactsInNominalOrder(t *testing.T) {
 func TestPlannerTimerIsOnTheStream(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		core := &script{began: time.Now(), last: "timer_fired", effects: map[event.Kind][]effect.Effect{
-			"request_arrived": {effect.SetTimer{Timer: "plan", At: 3000 * ms}},
+			"request_arrived": {{Timer: effect.SetTimer{Timer: "plan", At: 3000 * ms}}},
 		}}
 		o := r.options(event.SourcePlanner, core)
 		r.say(event.SourceReplayer, 100*ms, vtime.Never, arrived)
@@ -255,8 +255,8 @@ func TestWorkerGoesAsFarAsThePlannerSays(t *testing.T) {
 			Body: event.StageStarted{Epoch: epoch, At: 2000 * ms},
 		}
 		core := &script{began: time.Now(), effects: map[event.Kind][]effect.Effect{
-			"drain":       {effect.SetTimer{Timer: "stage/0", At: 2000 * ms}},
-			"timer_fired": {effect.Publish{Event: stage}},
+			"drain":       {{Timer: effect.SetTimer{Timer: "stage/0", At: 2000 * ms}}},
+			"timer_fired": {{Event: stage}},
 		}}
 		o := r.options("a", core)
 		done := make(chan error, 1)
@@ -308,7 +308,7 @@ func TestActorEndsWithWhatEndsIt(t *testing.T) {
 	t.Run("it cannot publish", func(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig) {
 			core := &script{last: "never", effects: map[event.Kind][]effect.Effect{
-				"request_arrived": {effect.SetTimer{Timer: "plan", At: 100 * ms}},
+				"request_arrived": {{Timer: effect.SetTimer{Timer: "plan", At: 100 * ms}}},
 			}}
 			o := r.options(event.SourcePlanner, core)
 			o.Bus = brokenBus{r.bus}
