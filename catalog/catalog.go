@@ -104,6 +104,10 @@ func (lib *library) checkReferences() error {
 			c.require(lib.traces[t.Parent].Market == allSpot, "parent %q is not a spot trace", t.Parent)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(lib.instances)) {
+		c.file = "data/instances/" + name + ".yaml"
+		known(&c, "gpu", lib.instances[name].GPU, lib.gpus)
+	}
 	for _, name := range slices.Sorted(maps.Keys(lib.experiments)) {
 		c.file = "data/experiments/" + name + ".yaml"
 		e := lib.experiments[name]
