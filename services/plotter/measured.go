@@ -45,7 +45,7 @@ func (s sheet) collect(ctx context.Context, r store.Reader, q Query) (contents, 
 		}
 	}
 	if len(c.runs) == 0 {
-		return contents{}, &RefusedError{"plot " + s.name + ": " + noneCompleted(c.unmeasured)}
+		return contents{}, &RefusedError{Reason: "plot " + s.name + ": " + noneCompleted(c.unmeasured), NoRuns: true}
 	}
 	for _, p := range s.places {
 		if found := p.of(c.runs); len(found) > 0 {

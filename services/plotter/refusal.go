@@ -24,7 +24,7 @@ func (s sheet) refuseChoice(how, choose string, groups []group) error {
 			b.WriteString(describe(run))
 		}
 	}
-	return &RefusedError{b.String()}
+	return &RefusedError{Reason: b.String()}
 }
 
 // refuseNothing says what there is instead and how to make what was asked for.
@@ -66,7 +66,7 @@ func (s sheet) refuseWithRuns(ctx context.Context, r store.Reader, reason string
 	}
 	runs = slices.DeleteFunc(runs, func(run store.Run) bool { return !slices.Contains(s.kinds, experiment.Kind(run.Kind)) })
 	if len(runs) == 0 {
-		return &RefusedError{reason + fmt.Sprintf("\nit has no %s runs at all", s.kindNames())}
+		return &RefusedError{Reason: reason + fmt.Sprintf("\nit has no %s runs at all", s.kindNames()), NoRuns: true}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nits %s runs, the newest first:", reason, s.kindNames())
@@ -77,7 +77,7 @@ func (s sheet) refuseWithRuns(ctx context.Context, r store.Reader, reason string
 	if more := len(runs) - mostListed; more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
-	return &RefusedError{b.String()}
+	return &RefusedError{Reason: b.String(), NoRuns: true}
 }
 
 func (s sheet) kindNames() string {

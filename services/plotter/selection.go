@@ -198,11 +198,11 @@ func (s sheet) findFinished(ctx context.Context, r store.Reader, q Query) (store
 	case err != nil:
 		return run, fmt.Errorf("plot %s: %w", s.name, err)
 	case !slices.Contains(s.kinds, experiment.Kind(run.Kind)):
-		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is of kind %s, not %s", s.name, q.Run, run.Kind, s.kindNames())}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s is of kind %s, not %s", s.name, q.Run, run.Kind, s.kindNames())}
 	case !s.shows(run):
-		return run, &RefusedError{fmt.Sprintf("plot %s: %s on %s has no place on this figure", s.name, describe(run), run.Trace)}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: %s on %s has no place on this figure", s.name, describe(run), run.Trace)}
 	case run.Status != "finished":
-		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is %s; only finished runs are drawn", s.name, q.Run, run.Status)}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s is %s; only finished runs are drawn", s.name, q.Run, run.Status)}
 	}
 	for _, f := range []struct{ name, asked, has string }{
 		{"model", q.Model, run.Model}, {"trace", q.Trace, run.Trace},
@@ -210,7 +210,7 @@ func (s sheet) findFinished(ctx context.Context, r store.Reader, q Query) (store
 		{"seed", seedName(q.Seed), seedName(run.Seed)},
 	} {
 		if f.asked != "" && f.asked != f.has {
-			return run, &RefusedError{fmt.Sprintf("plot %s: run %s has %s %s, not %s; leave one of the two away", s.name, q.Run, f.name, f.has, f.asked)}
+			return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s has %s %s, not %s; leave one of the two away", s.name, q.Run, f.name, f.has, f.asked)}
 		}
 	}
 	return run, nil
