@@ -55,7 +55,7 @@ type BatchCompleted struct {
 type RequestsJoined struct {
 	Epoch    Epoch
 	Pipeline int
-	Batch    uint64 // counts, from 1, the times that (Epoch, Pipeline) was idle before
+	Batch    uint64 // counts the batches of (Epoch, Pipeline) from 1; one ends when nobody runs any more
 	Requests []RequestID
 	Resumed  bool // with their KV cache; else they prefill together
 	Tokens   int  // decoding iterations of the batch before

@@ -29,6 +29,7 @@ func spec() experiment.Spec {
 		Name: "round", PromptTokens: 100, FixFactor: 1, Embed: []float64{250, 250, 250}, MaxTensor: 1,
 		Tensors: []cost.TensorProfile{{Tensor: 1, Rows: []cost.PhaseLatency{row(1), row(2), row(4)}}},
 	}
+	s.PromptTokens, s.OutputTokens = 100, 10
 	s.Engine.ExecutionScale, s.Engine.JitterSigma = 1, 0
 	s.CommitInterval = 0
 	return s

@@ -425,7 +425,8 @@ type RequestsJoined struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Epoch    *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Pipeline int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	// Counts, from 1, the times that (epoch, pipeline) was idle before.
+	// Counts the batches of (epoch, pipeline) from 1; one ends when nobody runs
+	// any more.
 	Batch    uint64   `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
 	Requests []uint64 `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
 	// With their KV cache; else they prefill together.
