@@ -83,7 +83,8 @@ func ClassOf(b Body) Class {
 		return classTimer
 	case RequestArrived:
 		return classArrival
-	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded:
+	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded,
+		PreemptionCancelled, RebalanceRecommended:
 		return classFleet
 	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain:
 		return classDispatch

@@ -21,6 +21,7 @@ var classes = [][]event.Body{
 	{
 		event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
 		event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
+		event.PreemptionCancelled{}, event.RebalanceRecommended{},
 	},
 	{event.RequestArrived{}},
 	{

@@ -22,6 +22,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_ThroughputRequired{ThroughputRequired: inside(c, "throughput_required", b, throughputRequiredOut)}
 	case event.RunEnded:
 		m.Body = &pb.Event_RunEnded{RunEnded: inside(c, "run_ended", b, runEndedOut)}
+	case event.PreemptionCancelled:
+		m.Body = &pb.Event_PreemptionCancelled{PreemptionCancelled: inside(c, "preemption_cancelled", b, preemptionCancelledOut)}
+	case event.RebalanceRecommended:
+		m.Body = &pb.Event_RebalanceRecommended{RebalanceRecommended: inside(c, "rebalance_recommended", b, rebalanceRecommendedOut)}
 	case event.RequestArrived:
 		m.Body = &pb.Event_RequestArrived{RequestArrived: inside(c, "request_arrived", b, requestArrivedOut)}
 	case event.RequestCompleted:
@@ -94,6 +98,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "throughput_required", b.ThroughputRequired, throughputRequiredIn)
 	case *pb.Event_RunEnded:
 		return inside(c, "run_ended", b.RunEnded, runEndedIn)
+	case *pb.Event_PreemptionCancelled:
+		return inside(c, "preemption_cancelled", b.PreemptionCancelled, preemptionCancelledIn)
+	case *pb.Event_RebalanceRecommended:
+		return inside(c, "rebalance_recommended", b.RebalanceRecommended, rebalanceRecommendedIn)
 	case *pb.Event_RequestArrived:
 		return inside(c, "request_arrived", b.RequestArrived, requestArrivedIn)
 	case *pb.Event_RequestCompleted:

@@ -75,7 +75,8 @@ func placeOf(e event.Event) (string, error) {
 	}
 	switch e.Body.(type) {
 	case event.RunStarted, event.AcquisitionNoticed, event.InstanceAcquired, event.PreemptionNoticed,
-		event.InstanceLost, event.ThroughputRequired, event.RunEnded:
+		event.InstanceLost, event.ThroughputRequired, event.RunEnded,
+		event.PreemptionCancelled, event.RebalanceRecommended:
 		return "fleet", nil
 	case event.RequestArrived:
 		return "request", nil

@@ -13,7 +13,8 @@ func TestSubject(t *testing.T) {
 	const dns = "ip-10-0-0-1.ec2.internal"
 	places := map[event.Kind]string{
 		"run_started": "fleet", "acquisition_noticed": "fleet", "instance_acquired": "fleet",
-		"preemption_noticed": "fleet", "instance_lost": "fleet", "throughput_required": "fleet", "run_ended": "fleet",
+		"preemption_noticed": "fleet", "instance_lost": "fleet", "preemption_cancelled": "fleet", "rebalance_recommended": "fleet",
+		"throughput_required": "fleet", "run_ended": "fleet",
 		"request_arrived": "request",
 		"config_chosen":   "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
 		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
