@@ -24,7 +24,7 @@ func BenchmarkController(b *testing.B) {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
 			request := tune.Request{
 				GPUs: nodes * spec.Instance.GPUs, RequiredThroughput: spec.RequiredThroughput,
-				BatchLimit: spec.BatchLimit, OutputTokens: spec.OutputTokens,
+				BatchLimit: spec.BatchLimit, PromptTokens: spec.PromptTokens, OutputTokens: spec.OutputTokens,
 			}
 			b.ReportAllocs()
 			for b.Loop() {

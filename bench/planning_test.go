@@ -73,7 +73,7 @@ func device(rank, gpus int) topology.Device {
 func (r *reconfiguration) choose() tune.Choice {
 	return r.controller.Choose(tune.Request{
 		GPUs: len(r.request.Devices), RequiredThroughput: r.spec.RequiredThroughput,
-		BatchLimit: r.spec.BatchLimit, OutputTokens: r.spec.OutputTokens,
+		BatchLimit: r.spec.BatchLimit, PromptTokens: r.spec.PromptTokens, OutputTokens: r.spec.OutputTokens,
 	})
 }
 

@@ -23,6 +23,7 @@ var embedded embed.FS
 type library struct {
 	models      map[string]modelFile
 	profiles    map[string]profileFile
+	gpus        map[string]gpuFile
 	instances   map[string]instanceFile
 	engines     map[string]engineFile
 	traces      map[string]traceFile
@@ -47,6 +48,7 @@ func load(fsys fs.FS) (*library, error) {
 	err := errors.Join(
 		loadFolder(fsys, "data/models", &lib.models),
 		loadFolder(fsys, "data/profiles", &lib.profiles),
+		loadFolder(fsys, "data/gpus", &lib.gpus),
 		loadFolder(fsys, "data/instances", &lib.instances),
 		loadFolder(fsys, "data/engines", &lib.engines),
 		loadFolder(fsys, "data/traces", &lib.traces),
@@ -101,6 +103,10 @@ func (lib *library) checkReferences() error {
 			known(&c, "parent", t.Parent, lib.traces)
 			c.require(lib.traces[t.Parent].Market == allSpot, "parent %q is not a spot trace", t.Parent)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(lib.instances)) {
+		c.file = "data/instances/" + name + ".yaml"
+		known(&c, "gpu", lib.instances[name].GPU, lib.gpus)
 	}
 	for _, name := range slices.Sorted(maps.Keys(lib.experiments)) {
 		c.file = "data/experiments/" + name + ".yaml"

@@ -20,7 +20,11 @@ func TestNames(t *testing.T) {
 	}{
 		{"models", Models(), []string{"6.7B", "20B", "30B"}},
 		{"profiles", Profiles(), []string{"T4-6.7B", "T4-20B", "T4-30B", "V100-6.7B", "V100-20B", "V100-345M"}},
-		{"instances", Instances(), []string{"g4dn.12xlarge"}},
+		{"GPUs", GPUs(), []string{"A10G", "A100-40", "A100-80", "H100-80", "L4", "T4", "V100", "V100-32"}},
+		{"instances", Instances(), []string{
+			"Standard_ND96asr_v4", "a2-highgpu-8g", "g4dn.12xlarge", "g5.12xlarge", "g5.48xlarge", "g6.12xlarge", "g6.48xlarge",
+			"p3.8xlarge", "p3dn.24xlarge", "p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge",
+		}},
 		{"traces", Traces(), []string{"As", "Bs", "As+o", "Bs+o"}},
 		{"traces of workload", TracesOf(experiment.Workload), []string{"A", "B"}},
 		{"traces of ablation", TracesOf(experiment.Ablation), []string{"A", "B"}},
@@ -35,6 +39,9 @@ func TestNames(t *testing.T) {
 		if !slices.Equal(tt.got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.what, tt.got, tt.want)
 		}
+	}
+	if !slices.Contains(Instances(), "g4dn.12xlarge") {
+		t.Errorf("instances: got %q", Instances())
 	}
 	if got, want := Fleets(), []int{3, 4, 6, 8}; !slices.Equal(got, want) {
 		t.Errorf("fleets: got %v, want %v", got, want)
@@ -65,7 +72,8 @@ func TestModelsAreThePublishedOnes(t *testing.T) {
 		"30B":  {Name: "30B", Layers: 48, PaddedLayers: 48, Hidden: 7168, WeightBytes: 111.8e9, KVBytesPerToken: 2_752_512, MinGPUs: 16},
 	}
 	got := make(map[string]cost.Model)
-	for name, file := range builtin().models {
+	for name := range want {
+		file := builtin().models[name]
 		got[name] = file.model()
 		if p := builtin().profiles["T4-"+name]; file.withProfile(p) != file {
 			t.Errorf("%s: model and T4 profile disagree on its dimensions", name)
@@ -123,7 +131,7 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"unknown key like no other", "data/models/20B.yaml", "min_gpus:", "qqq:", `unknown key "qqq", allowed are name, source,`},
 		{"key of another struct", "data/traces/As.yaml", "end_s:", "add:", `data/traces/As.yaml:5: unknown key "add", did you mean`},
 		{"duplicate key", "data/models/20B.yaml", "hidden: 6144", "hidden: 6144\nhidden: 6144", "already defined"},
-		{"wrong type", "data/models/20B.yaml", "6144", "wide", "data/models/20B.yaml:6: cannot unmarshal"},
+		{"wrong type", "data/models/20B.yaml", "6144", "wide", "data/models/20B.yaml:6: hidden is \"wide\", want a whole number"},
 		{"not YAML", "data/models/20B.yaml", "hidden:", "\t:", "data/models/20B.yaml:"},
 		{"two documents", "data/models/20B.yaml", "hidden:", "---\nhidden:", "more than one document"},
 		{"missing value", "data/models/20B.yaml", "layers: 44", "", "layers is 0, allowed is 1"},
@@ -148,7 +156,8 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"end before a change", "data/traces/As.yaml", "end_s: 1320", "end_s: 900", "end of the trace: time runs backwards"},
 		{"unknown model", "data/experiments/e2e.yaml", "model: 20B", "model: 21B", `model "21B" is not in the catalogue`},
 		{"unknown trace", "data/experiments/e2e.yaml", "Bs+o", "Cs+o", `trace "Cs+o" is not in the catalogue`},
-		{"unknown instance", "data/experiments/e2e.yaml", "g4dn.12xlarge", "g5.12xlarge", `instance "g5.12xlarge" is not in the catalogue`},
+		{"unknown GPU", "data/instances/g4dn.12xlarge.yaml", "gpu: T4", "gpu: T5", `gpu "T5" is not in the catalogue`},
+		{"unknown instance", "data/experiments/e2e.yaml", "g4dn.12xlarge", "g4dn.13xlarge", `instance "g4dn.13xlarge" is not in the catalogue`},
 		{"unknown engine", "data/experiments/e2e.yaml", "fastertransformer-t4", "vllm", `engine "vllm" is not in the catalogue`},
 		{"batch limit above the profile", "data/experiments/e2e.yaml", "batch_limit: 4", "batch_limit: 16", "batch_limit 16 is above the largest batch"},
 		{"unknown batching", "data/experiments/e2e.yaml", "batching: pooled", "batching: continuous", `batching is "continuous"`},

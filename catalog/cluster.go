@@ -8,7 +8,8 @@ import (
 // instanceFile is data/instances/NAME.yaml.
 type instanceFile struct {
 	Name               string  `yaml:"name"`
-	Source             string  `yaml:"source"`
+	Source             string  `yaml:"source,omitempty"`
+	Description        string  `yaml:"description,omitempty"`
 	GPU                string  `yaml:"gpu"`
 	GPUs               int     `yaml:"gpus"`
 	UsableGPUMemoryGB  float64 `yaml:"usable_gpu_memory_gb"`
@@ -31,8 +32,13 @@ const (
 
 func (i instanceFile) check(file string) error {
 	c := checker{file: file}
-	c.text("name", i.Name)
 	c.text("source", i.Source)
+	i.checkAll(&c)
+	return c.err()
+}
+
+func (i instanceFile) checkAll(c *checker) {
+	c.text("name", i.Name)
 	c.text("gpu", i.GPU)
 	c.count("gpus", i.GPUs, maxGPUsPerNode)
 	c.positive("usable_gpu_memory_gb", i.UsableGPUMemoryGB, maxGPUMemoryGB)
@@ -40,7 +46,6 @@ func (i instanceFile) check(file string) error {
 	c.positive("intra_node_gbit_per_s", i.IntraNodeGbitPerS, maxGbitPerS)
 	c.notNegative("spot_usd_per_hour", i.SpotUSDPerHour, maxUSDPerHour)
 	c.notNegative("on_demand_usd_per_hour", i.OnDemandUSDPerHour, maxUSDPerHour)
-	return c.err()
 }
 
 func (i instanceFile) instanceType() cost.InstanceType {
@@ -60,7 +65,7 @@ func (i instanceFile) instanceType() cost.InstanceType {
 // engineFile is data/engines/NAME.yaml.
 type engineFile struct {
 	Name            string  `yaml:"name"`
-	Source          string  `yaml:"source"`
+	Source          string  `yaml:"source,omitempty"`
 	ExecutionScale  float64 `yaml:"execution_scale"`
 	JitterSigma     float64 `yaml:"jitter_sigma"`
 	EngineStartS    float64 `yaml:"engine_start_s"`
@@ -76,10 +81,15 @@ type engineFile struct {
 
 func (e engineFile) check(file string) error {
 	c := checker{file: file}
-	c.text("name", e.Name)
 	c.text("source", e.Source)
+	e.checkAll(&c)
+	return c.err()
+}
+
+func (e engineFile) checkAll(c *checker) {
+	c.text("name", e.Name)
 	c.positive("execution_scale", e.ExecutionScale, maxScale)
-	c.require(e.JitterSigma >= 0 && e.JitterSigma < 0.2, "jitter_sigma is %v, allowed is 0 to below 0.2, so that no batch takes a negative time", e.JitterSigma)
+	c.holds("jitter_sigma", e.JitterSigma >= 0 && e.JitterSigma < 0.2, "is %v, allowed is 0 to below 0.2, so that no batch takes a negative time", e.JitterSigma)
 	c.notNegative("engine_start_s", e.EngineStartS, maxCostSeconds)
 	c.notNegative("engine_stop_s", e.EngineStopS, maxCostSeconds)
 	c.notNegative("daemon_restart_s", e.DaemonRestartS, maxCostSeconds)
@@ -89,7 +99,6 @@ func (e engineFile) check(file string) error {
 	c.notNegative("send_ms", e.SendMS, maxHopMS)
 	c.notNegative("poll_ms", e.PollMS, maxHopMS)
 	c.notNegative("response_ms", e.ResponseMS, maxHopMS)
-	return c.err()
 }
 
 func (e engineFile) costs() cost.EngineCosts {

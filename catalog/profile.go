@@ -9,9 +9,9 @@ import (
 // profileFile is data/profiles/GPU-MODEL.yaml.
 type profileFile struct {
 	Name          string          `yaml:"name"`
-	Source        string          `yaml:"source"`
-	Model         string          `yaml:"model"`
-	GPU           string          `yaml:"gpu"`
+	Source        string          `yaml:"source,omitempty"`
+	Model         string          `yaml:"model,omitempty"`
+	GPU           string          `yaml:"gpu,omitempty"`
 	Layers        int             `yaml:"layers"`
 	PaddedLayers  int             `yaml:"padded_layers"`
 	Hidden        int             `yaml:"hidden,omitempty"` // 0: the profile does not say
@@ -42,11 +42,16 @@ const (
 
 func (p profileFile) check(file string) error {
 	c := checker{file: file}
-	c.text("name", p.Name)
 	c.text("source", p.Source)
+	p.checkAll(&c)
+	return c.err()
+}
+
+func (p profileFile) checkAll(c *checker) {
+	c.text("name", p.Name)
 	c.count("layers", p.Layers, maxLayers)
-	c.require(p.PaddedLayers >= p.Layers && p.PaddedLayers <= maxLayers, "padded_layers is %d, allowed is layers (%d) to %d", p.PaddedLayers, p.Layers, maxLayers)
-	c.require(p.Hidden >= 0 && p.Hidden <= maxHidden, "hidden is %d, allowed is 1 to %d", p.Hidden, maxHidden)
+	c.holds("padded_layers", p.PaddedLayers >= p.Layers && p.PaddedLayers <= maxLayers, "is %d, allowed is layers (%d) to %d", p.PaddedLayers, p.Layers, maxLayers)
+	c.holds("hidden", p.Hidden >= 0 && p.Hidden <= maxHidden, "is %d, allowed is 1 to %d", p.Hidden, maxHidden)
 	c.count("prompt_tokens", p.PromptTokens, maxTokens)
 	c.positive("fix_factor", p.FixFactor, maxFixFactor)
 	c.positive("prefill_comm_ms", p.PrefillCommMS, maxLayerMS)
@@ -54,34 +59,39 @@ func (p profileFile) check(file string) error {
 	for i, ms := range p.EmbedMS {
 		c.positive(fmt.Sprintf("embed_ms[%d]", i), ms, maxLayerMS)
 	}
-	p.checkRows(&c)
-	return c.err()
+	p.checkRows(c)
 }
 
 // checkRows requires degrees 1, 2, 4, ... up to max_tensor at least, each with
 // the same batches 1, 2, 4, ..., so that every configuration has its row.
 func (p profileFile) checkRows(c *checker) {
-	c.require(len(p.Tensors) > 0, "tensors is empty")
+	c.holds("tensors", len(p.Tensors) > 0, "is empty")
 	highest := 0
 	for i, t := range p.Tensors {
+		at := fmt.Sprintf("tensors[%d]", i)
 		if want := 1 << i; t.Tensor != want {
-			c.require(false, "tensor degree %d stands where the rows of tensor degree %d belong", t.Tensor, want)
+			c.requireAt(at, false, "tensor degree %d stands where the rows of tensor degree %d belong", t.Tensor, want)
 			return
 		}
 		highest = t.Tensor
 		if first := p.Tensors[0].Rows; len(t.Rows) == 0 || len(t.Rows) != len(first) {
-			c.require(false, "tensor degree %d has %d batches, tensor degree 1 has %d", t.Tensor, len(t.Rows), len(first))
+			c.requireAt(at, false, "tensor degree %d has %d batches, tensor degree 1 has %d", t.Tensor, len(t.Rows), len(first))
 			return
 		}
 		for j, row := range t.Rows {
-			c.require(row.Batch == 1<<j, "tensor degree %d: batch %d stands where batch %d belongs", t.Tensor, row.Batch, 1<<j)
-			c.positive(fmt.Sprintf("tensor degree %d, batch %d: prefill", t.Tensor, row.Batch), row.PrefillMS, maxLayerMS)
-			c.positive(fmt.Sprintf("tensor degree %d, batch %d: decode", t.Tensor, row.Batch), row.DecodeMS, maxLayerMS)
+			at := fmt.Sprintf("%s.rows[%d]", at, j)
+			c.requireAt(at, row.Batch == 1<<j, "tensor degree %d: batch %d stands where batch %d belongs", t.Tensor, row.Batch, 1<<j)
+			for _, phase := range []struct {
+				name string
+				ms   float64
+			}{{"prefill", row.PrefillMS}, {"decode", row.DecodeMS}} {
+				c.requireAt(at, phase.ms > 0 && phase.ms <= maxLayerMS, "tensor degree %d, batch %d: %s is %v, allowed is above 0 up to %v", t.Tensor, row.Batch, phase.name, phase.ms, maxLayerMS)
+			}
 		}
-		c.require(len(p.EmbedMS) >= len(t.Rows), "embed has %d values for the %d batches of tensor degree %d", len(p.EmbedMS), len(t.Rows), t.Tensor)
+		c.requireAt("embed_ms", len(p.EmbedMS) >= len(t.Rows), "embed has %d values for the %d batches of tensor degree %d", len(p.EmbedMS), len(t.Rows), t.Tensor)
 	}
-	c.require(p.MaxTensor >= 1 && p.MaxTensor <= highest && p.MaxTensor&(p.MaxTensor-1) == 0,
-		"max_tensor is %d, allowed is a power of two up to the last tensor degree with rows, %d", p.MaxTensor, highest)
+	c.holds("max_tensor", p.MaxTensor >= 1 && p.MaxTensor <= highest && p.MaxTensor&(p.MaxTensor-1) == 0,
+		"is %d, allowed is a power of two up to the last tensor degree with rows, %d", p.MaxTensor, highest)
 }
 
 // maxBatch is the largest batch that every tensor degree has a row for.

@@ -6,8 +6,6 @@
 package agenda
 
 import (
-	"container/heap"
-
 	"github.com/spotserve/spotserve/core/effect"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -15,93 +13,168 @@ import (
 
 // Agenda is the future of one core. The zero value is not usable; use New.
 type Agenda struct {
-	source string
-	items  items
-	timers map[string]uint64 // the live setting of each timer, by its number
+	source string  // of the timers
+	heap   []entry // the earliest first
+	items  []item  // what the entries stand for
+	free   []int   // places in items
+	timers map[string]*timer
 	sets   uint64
+}
+
+// entry is what the heap orders by. It is small, because a heap moves its
+// entries about; the item is looked at only between equals.
+type entry struct {
+	time  vtime.Time
+	class event.Class
+	item  int
 }
 
 type item struct {
 	event event.Event
-	timer string // name, if it is a timer
+	timer *timer // nil for an event that was delivered
+}
+
+// timer is one name, whether or not it is set at present.
+type timer struct {
+	set   uint64 // number of the setting that counts; 0 for none
+	fired event.TimerFired
+	body  event.Body // fired, boxed once
 }
 
 // New returns an empty agenda of the core that calls itself source.
 func New(source string) *Agenda {
-	return &Agenda{source: source, timers: make(map[string]uint64)}
+	return &Agenda{source: source + "/timer", timers: make(map[string]*timer)}
 }
 
 // Push adds an event for its Time.
-func (a *Agenda) Push(ev event.Event) { heap.Push(&a.items, item{event: ev}) }
+func (a *Agenda) Push(ev event.Event) { a.push(ev, nil) }
 
 // Set sets, moves or takes back a timer.
-func (a *Agenda) Set(run string, t effect.SetTimer) {
-	if t.At == vtime.Never {
-		delete(a.timers, t.Timer)
+func (a *Agenda) Set(run string, s effect.SetTimer) {
+	t := a.timers[s.Timer]
+	if s.At == vtime.Never {
+		if t != nil {
+			t.set = 0
+		}
 		return
 	}
+	if fired := (event.TimerFired{Timer: s.Timer, Completion: s.Completion}); t == nil {
+		t = &timer{fired: fired, body: fired}
+		a.timers[s.Timer] = t
+	} else if t.fired != fired {
+		t.fired, t.body = fired, fired
+	}
 	a.sets++
-	a.timers[t.Timer] = a.sets
-	heap.Push(&a.items, item{timer: t.Timer, event: event.Event{
-		Run: run, Source: a.source + "/timer", Seq: a.sets, Time: t.At, Version: event.SchemaVersion,
-		Body: event.TimerFired{Timer: t.Timer, Completion: t.Completion},
-	}})
+	t.set = a.sets
+	a.push(event.Event{
+		Run: run, Source: a.source, Seq: a.sets, Time: s.At, Version: event.SchemaVersion, Body: t.body,
+	}, t)
 }
 
 // Fired takes a timer back that fired elsewhere, unless it has been set anew
 // since.
 func (a *Agenda) Fired(timer string, number uint64) {
-	if a.timers[timer] == number {
-		delete(a.timers, timer)
+	if t := a.timers[timer]; t != nil && t.set == number {
+		t.set = 0
 	}
 }
 
 // Next returns what comes first without taking it.
 func (a *Agenda) Next() (ev event.Event, ok bool) {
-	a.dropStale()
-	if len(a.items) == 0 {
+	if !a.settle() {
 		return event.Event{}, false
 	}
-	return a.items[0].event, true
+	return a.items[a.heap[0].item].event, true
 }
 
 // NextTime is the Time of Next; vtime.Never if there is nothing.
 func (a *Agenda) NextTime() vtime.Time {
-	ev, ok := a.Next()
-	if !ok {
+	if !a.settle() {
 		return vtime.Never
 	}
-	return ev.Time
+	return a.heap[0].time
 }
 
 // Pop takes what comes first. It panics on an empty agenda, like a slice.
 func (a *Agenda) Pop() event.Event {
-	a.dropStale()
-	it := heap.Pop(&a.items).(item)
-	if it.timer != "" {
-		delete(a.timers, it.timer)
+	a.settle()
+	first := a.items[a.heap[0].item]
+	if first.timer != nil {
+		first.timer.set = 0
 	}
-	return it.event
+	a.drop()
+	return first.event
 }
 
-// dropStale removes timers from the top that were moved or taken back.
-func (a *Agenda) dropStale() {
-	for len(a.items) > 0 && a.items[0].timer != "" && a.timers[a.items[0].timer] != a.items[0].event.Seq {
-		heap.Pop(&a.items)
+// settle removes timers from the top that were moved or taken back; ok is false
+// if nothing is left.
+func (a *Agenda) settle() (ok bool) {
+	for len(a.heap) > 0 {
+		first := &a.items[a.heap[0].item]
+		if first.timer == nil || first.timer.set == first.event.Seq {
+			return true
+		}
+		a.drop()
+	}
+	return false
+}
+
+func (a *Agenda) push(ev event.Event, t *timer) {
+	place := len(a.items)
+	if n := len(a.free); n > 0 {
+		place, a.free = a.free[n-1], a.free[:n-1]
+		a.items[place] = item{ev, t}
+	} else {
+		a.items = append(a.items, item{ev, t})
+	}
+	a.heap = append(a.heap, entry{ev.Time, event.ClassOf(ev.Body), place})
+	a.up(len(a.heap) - 1)
+}
+
+// drop removes the top.
+func (a *Agenda) drop() {
+	place, last := a.heap[0].item, len(a.heap)-1
+	a.heap[0], a.heap = a.heap[last], a.heap[:last]
+	a.down(0)
+	a.items[place] = item{}
+	a.free = append(a.free, place)
+}
+
+// less is event.Compare on entries.
+func (a *Agenda) less(x, y entry) bool {
+	if x.time != y.time {
+		return x.time < y.time
+	}
+	if x.class != y.class {
+		return x.class < y.class
+	}
+	return event.Compare(a.items[x.item].event, a.items[y.item].event) < 0
+}
+
+func (a *Agenda) up(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !a.less(a.heap[i], a.heap[parent]) {
+			return
+		}
+		a.heap[i], a.heap[parent] = a.heap[parent], a.heap[i]
+		i = parent
 	}
 }
 
-type items []item
-
-func (h items) Len() int           { return len(h) }
-func (h items) Less(i, j int) bool { return event.Compare(h[i].event, h[j].event) < 0 }
-func (h items) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *items) Push(x any)        { *h = append(*h, x.(item)) }
-
-func (h *items) Pop() any {
-	old := *h
-	it := old[len(old)-1]
-	old[len(old)-1] = item{}
-	*h = old[:len(old)-1]
-	return it
+func (a *Agenda) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(a.heap) {
+			return
+		}
+		if right := child + 1; right < len(a.heap) && a.less(a.heap[right], a.heap[child]) {
+			child = right
+		}
+		if !a.less(a.heap[child], a.heap[i]) {
+			return
+		}
+		a.heap[i], a.heap[child] = a.heap[child], a.heap[i]
+		i = child
+	}
 }

@@ -17,6 +17,7 @@ type LatencyModel struct {
 	padded  int
 	profile Profile
 	rows    map[rowKey]PhaseLatency
+	byBatch map[int][]PhaseLatency // rows of a tensor degree, ascending by Batch
 }
 
 type rowKey struct{ tensor, batch int }
@@ -32,11 +33,15 @@ func NewLatencyModel(m Model, p Profile) (*LatencyModel, error) {
 	if len(p.Embed) == 0 {
 		return nil, fmt.Errorf("profile %s: no embedding latencies", p.Name)
 	}
-	l := &LatencyModel{layers: m.Layers, padded: m.PaddedLayers, profile: p, rows: make(map[rowKey]PhaseLatency)}
+	l := &LatencyModel{
+		layers: m.Layers, padded: m.PaddedLayers, profile: p,
+		rows: make(map[rowKey]PhaseLatency), byBatch: make(map[int][]PhaseLatency),
+	}
 	for _, t := range p.Tensors {
 		for _, r := range t.Rows {
 			l.rows[rowKey{t.Tensor, r.Batch}] = r
 		}
+		l.byBatch[t.Tensor] = sortedRows(t.Rows)
 	}
 	if len(l.rows) == 0 {
 		return nil, fmt.Errorf("profile %s: no latency rows", p.Name)
@@ -70,7 +75,16 @@ func (l *LatencyModel) Prefill(c topology.ParallelConfig, n int) time.Duration {
 // through the profiled point: a request that lost its KV cache prefills its
 // prompt and its committed tokens.
 func (l *LatencyModel) PrefillTokens(c topology.ParallelConfig, n, tokens int) time.Duration {
-	return seconds(l.prefill(c, n) * float64(tokens) / float64(l.profile.PromptTokens))
+	return seconds(l.forTokens(l.prefill(c, n), float64(tokens)))
+}
+
+// forTokens scales the prefill of prompts of the profiled length to prompts of
+// tokens tokens.
+func (l *LatencyModel) forTokens(prefill, tokens float64) float64 {
+	if tokens == float64(l.profile.PromptTokens) {
+		return prefill // to the bit
+	}
+	return prefill * tokens / float64(l.profile.PromptTokens)
 }
 
 // Decode is t2(n): one decoding iteration of n requests.
@@ -81,15 +95,15 @@ func (l *LatencyModel) Decode(c topology.ParallelConfig, n int) time.Duration {
 // Embed is e(n): embedding and output projection, once a batch.
 func (l *LatencyModel) Embed(n int) time.Duration { return seconds(l.embed(n)) }
 
-// Batch is T(n) = t1 + tokens*t2 + e: n requests from prompt to the last of
-// tokens output tokens.
-func (l *LatencyModel) Batch(c topology.ParallelConfig, n, tokens int) time.Duration {
-	return seconds(l.BatchSeconds(c, n, tokens))
+// Batch is T(n) = t1 + output*t2 + e: n requests from prompts of prompt tokens
+// to the last of output tokens.
+func (l *LatencyModel) Batch(c topology.ParallelConfig, n, prompt, output int) time.Duration {
+	return seconds(l.BatchSeconds(c, n, prompt, output))
 }
 
 // BatchSeconds is Batch before rounding to nanoseconds.
-func (l *LatencyModel) BatchSeconds(c topology.ParallelConfig, n, tokens int) float64 {
-	return l.prefill(c, n) + float64(tokens)*l.decode(c, n) + l.embed(n)
+func (l *LatencyModel) BatchSeconds(c topology.ParallelConfig, n, prompt, output int) float64 {
+	return l.forTokens(l.prefill(c, n), float64(prompt)) + float64(output)*l.decode(c, n) + l.embed(n)
 }
 
 func (l *LatencyModel) prefill(c topology.ParallelConfig, n int) float64 {

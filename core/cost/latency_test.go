@@ -38,7 +38,7 @@ func TestBatchMatchesThePublishedPlanner(t *testing.T) {
 		l := latencyOf(t, tt.spec)
 		for i, want := range tt.want {
 			n := 1 << i
-			if got := l.BatchSeconds(tt.config, n, 128); math.Abs(got-want) > 0.0005 {
+			if got := l.BatchSeconds(tt.config, n, tt.spec.PromptTokens, 128); math.Abs(got-want) > 0.0005 {
 				t.Errorf("%s on %s: a batch of %d takes %.4f s, want %.3f", tt.spec.Model.Name, tt.config, n, got, want)
 			}
 		}
@@ -93,7 +93,7 @@ func TestPhasesByHand(t *testing.T) {
 			if got := l.Embed(tt.n); got != ms(2*embed) {
 				t.Errorf("e = %s, want %s", got, ms(2*embed))
 			}
-			if got, want := l.Batch(tt.config, tt.n, 7), ms(tt.prefill+7*tt.decode+2*embed); got != want {
+			if got, want := l.Batch(tt.config, tt.n, 100, 7), ms(tt.prefill+7*tt.decode+2*embed); got != want {
 				t.Errorf("T = %s, want %s", got, want)
 			}
 			// A prompt of half the profiled length takes half the time.

@@ -1,6 +1,10 @@
 package cost
 
-import "github.com/spotserve/spotserve/core/topology"
+import (
+	"math"
+
+	"github.com/spotserve/spotserve/core/topology"
+)
 
 // DefaultMigrationBuffer is U_max, the memory that a GPU keeps free for context
 // in transit where the experiment names no other bound.
@@ -32,4 +36,17 @@ func (m MemoryModel) Fits(c topology.ParallelConfig, batch int) bool {
 		return c.DevicesPerPipeline() >= m.Model.MinGPUs
 	}
 	return m.PositionBytes(c, batch)+m.MigrationBuffer <= m.GPUMemoryBytes
+}
+
+// KVTokens is how many tokens of KV cache one pipeline of c has memory for: what
+// weights and migration buffer leave of the GPU with the longest stage. Where
+// MinGPUs overrules the memory model, it still is one longest sequence.
+func (m MemoryModel) KVTokens(c topology.ParallelConfig) int {
+	if m.Model.KVBytesPerToken <= 0 {
+		return math.MaxInt
+	}
+	layers := int64((m.Model.Layers + c.Pipeline - 1) / c.Pipeline)
+	all := int64(m.Model.Layers) * int64(c.Tensor)
+	pipeline := (m.GPUMemoryBytes - m.MigrationBuffer) * all / layers // as much memory as the longest stage's share is of
+	return int(max(int64(m.TokensPerSeq), (pipeline-m.Model.WeightBytes)/m.Model.KVBytesPerToken))
 }

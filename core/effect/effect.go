@@ -7,12 +7,18 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// Effect is Publish or SetTimer.
-type Effect interface{ effect() }
+// Effect is an event to publish or a timer to set. It is one struct, not an
+// interface of two: a core makes many, and these need no allocation each.
+type Effect struct {
+	// Event goes on the run's stream. With a To it is delivered to that node;
+	// without one it is a fact that everyone may read. It has no Body if the
+	// effect is a timer.
+	Event event.Event
+	Timer SetTimer
+}
 
-// Publish puts an event on the run's stream. An event with a To is delivered to
-// that node; any other is a fact that everyone may read.
-type Publish struct{ Event event.Event }
+// Publishes reports whether the effect is an event to publish.
+func (e *Effect) Publishes() bool { return e.Event.Body != nil }
 
 // SetTimer asks for a TimerFired{Timer, Completion} at At. It replaces an
 // earlier timer of the same name; At = vtime.Never takes the timer back.
@@ -21,6 +27,3 @@ type SetTimer struct {
 	At         vtime.Time
 	Completion bool // ends a batch: goes before everything else of its instant
 }
-
-func (Publish) effect()  {}
-func (SetTimer) effect() {}

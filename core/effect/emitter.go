@@ -24,24 +24,25 @@ func (e *Emitter) Command(node string, at vtime.Time, body event.Body) { e.publi
 
 // Timer sets a timer.
 func (e *Emitter) Timer(name string, at vtime.Time) {
-	e.out = append(e.out, SetTimer{Timer: name, At: at})
+	e.out = append(e.out, Effect{Timer: SetTimer{Timer: name, At: at}})
 }
 
 // Completion sets the timer that ends a batch.
 func (e *Emitter) Completion(name string, at vtime.Time) {
-	e.out = append(e.out, SetTimer{Timer: name, At: at, Completion: true})
+	e.out = append(e.out, Effect{Timer: SetTimer{Timer: name, At: at, Completion: true}})
 }
 
-// Take returns the effects collected since the last call.
+// Take returns the effects collected since the last call. They are valid until
+// the emitter collects again: a driver carries them out before the next step.
 func (e *Emitter) Take() []Effect {
 	out := e.out
-	e.out = nil
+	e.out = e.out[:0]
 	return out
 }
 
 func (e *Emitter) publish(to string, at vtime.Time, body event.Body) {
 	e.seq++
-	e.out = append(e.out, Publish{event.Event{
+	e.out = append(e.out, Effect{Event: event.Event{
 		Run: e.Run, Source: e.Source, Seq: e.seq, To: to, Time: at, Cause: e.Cause,
 		Version: event.SchemaVersion, Body: body,
 	}})

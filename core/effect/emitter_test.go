@@ -22,19 +22,19 @@ func TestEmitterNumbersEventsAndKeepsTheOrder(t *testing.T) {
 	fact.Seq, fact.Time, fact.Body = 1, vtime.Seconds(1), event.WatermarkAdvanced{}
 	command.Seq, command.Time, command.Body, command.To = 2, vtime.Seconds(2), event.Drain{}, "node-2"
 	want := []effect.Effect{
-		effect.Publish{Event: fact},
-		effect.SetTimer{Timer: "plan", At: vtime.Seconds(9)},
-		effect.Publish{Event: command},
-		effect.SetTimer{Timer: "batch/0", At: vtime.Seconds(4), Completion: true},
+		{Event: fact},
+		{Timer: effect.SetTimer{Timer: "plan", At: vtime.Seconds(9)}},
+		{Event: command},
+		{Timer: effect.SetTimer{Timer: "batch/0", At: vtime.Seconds(4), Completion: true}},
 	}
 	if got := e.Take(); !reflect.DeepEqual(got, want) {
 		t.Errorf("took\n%+v\nwant\n%+v", got, want)
 	}
-	if got := e.Take(); got != nil {
+	if got := e.Take(); len(got) != 0 {
 		t.Errorf("took %v a second time", got)
 	}
 	e.Fact(0, event.WatermarkAdvanced{})
-	if got := e.Take()[0].(effect.Publish).Event.Seq; got != 3 {
+	if got := e.Take()[0].Event.Seq; got != 3 {
 		t.Errorf("the next event has number %d, want 3", got)
 	}
 }

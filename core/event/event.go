@@ -63,11 +63,12 @@ type Body interface {
 // Kind names a payload type in snake case, "request_completed" for example.
 type Kind string
 
-// class is an event's place among events of the same instant.
-type class int
+// Class is an event's place among events of the same instant: the lower goes
+// first.
+type Class int
 
 const (
-	classCompletion class = iota // a worker's own end of a batch
+	classCompletion Class = iota // a worker's own end of a batch
 	classResponse                // a worker's fact, at the planner
 	classFleet
 	classArrival
@@ -75,7 +76,8 @@ const (
 	classTimer
 )
 
-func classOf(b Body) class {
+// ClassOf returns the class of an event with this body.
+func ClassOf(b Body) Class {
 	switch b := b.(type) {
 	case TimerFired:
 		if b.Completion {
@@ -84,7 +86,8 @@ func classOf(b Body) class {
 		return classTimer
 	case RequestArrived:
 		return classArrival
-	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded:
+	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded,
+		PreemptionCancelled, RebalanceRecommended:
 		return classFleet
 	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain:
 		return classDispatch
@@ -100,8 +103,8 @@ func Compare(a, b Event) int {
 	switch {
 	case a.Time != b.Time:
 		return sign(a.Time < b.Time)
-	case classOf(a.Body) != classOf(b.Body):
-		return sign(classOf(a.Body) < classOf(b.Body))
+	case ClassOf(a.Body) != ClassOf(b.Body):
+		return sign(ClassOf(a.Body) < ClassOf(b.Body))
 	case a.Source != b.Source:
 		return strings.Compare(a.Source, b.Source)
 	case a.Seq != b.Seq:

@@ -16,11 +16,12 @@ var classes = [][]event.Body{
 	{event.TimerFired{Timer: "batch/0", Completion: true}},
 	{
 		event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
-		event.BatchCompleted{}, event.PipelineExited{}, event.WatermarkAdvanced{},
+		event.BatchCompleted{}, event.PipelineExited{}, event.RequestsJoined{}, event.RequestsLeft{}, event.WatermarkAdvanced{},
 	},
 	{
 		event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
 		event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
+		event.PreemptionCancelled{}, event.RebalanceRecommended{},
 	},
 	{event.RequestArrived{}},
 	{

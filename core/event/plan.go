@@ -91,6 +91,7 @@ type ApplyMigration struct {
 	Epoch      Epoch
 	Config     topology.ParallelConfig
 	BatchLimit int
+	KVTokens   int // KV memory of a pipeline, in tokens, that bounds a continuous batch; 0 with static ones
 	Begin      vtime.Time
 	Placements []topology.Placement // of this node's devices
 	Steps      []migrate.Step       // that this node sends or receives

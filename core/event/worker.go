@@ -30,7 +30,8 @@ type BatchStarted struct {
 }
 
 // TokensCommitted says how far a batch's tokens are kept: Tokens of them since
-// the batch started, for every request that still needs as many.
+// the batch started, for every request that still needs as many. A request that
+// joined later has fewer by the batch's tokens at its joining.
 type TokensCommitted struct {
 	Epoch    Epoch
 	Pipeline int
@@ -47,6 +48,29 @@ type BatchCompleted struct {
 	Requests  []RequestID
 	StartedAt vtime.Time
 	EndedAt   vtime.Time
+}
+
+// RequestsJoined says which requests joined a continuous batch at a token
+// border.
+type RequestsJoined struct {
+	Epoch    Epoch
+	Pipeline int
+	Batch    uint64 // counts the batches of (Epoch, Pipeline) from 1; one ends when nobody runs any more
+	Requests []RequestID
+	Resumed  bool // with their KV cache; else they prefill together
+	Tokens   int  // decoding iterations of the batch before
+	At       vtime.Time
+}
+
+// RequestsLeft says which requests left a continuous batch with their last
+// token. They are answered.
+type RequestsLeft struct {
+	Epoch    Epoch
+	Pipeline int
+	Batch    uint64
+	Requests []RequestID
+	Tokens   int // decoding iterations of the batch so far
+	At       vtime.Time
 }
 
 // Progress is how far an interrupted request has come.
@@ -84,5 +108,7 @@ func (BatchStarted) Kind() Kind      { return "batch_started" }
 func (TokensCommitted) Kind() Kind   { return "tokens_committed" }
 func (BatchCompleted) Kind() Kind    { return "batch_completed" }
 func (PipelineExited) Kind() Kind    { return "pipeline_exited" }
+func (RequestsJoined) Kind() Kind    { return "requests_joined" }
+func (RequestsLeft) Kind() Kind      { return "requests_left" }
 func (WatermarkAdvanced) Kind() Kind { return "watermark_advanced" }
 func (TimerFired) Kind() Kind        { return "timer_fired" }

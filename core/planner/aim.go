@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/spotserve/spotserve/core/assign"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/fleet"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
@@ -61,10 +62,7 @@ func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []mi
 // choose solves for (D, P, M, B), or follows the fleet with D alone where the
 // policy has solved for the rest before.
 func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
-	request := tune.Request{
-		GPUs: gpus, RequiredThroughput: m.required.at(at),
-		BatchLimit: m.spec.BatchLimit, OutputTokens: m.spec.OutputTokens,
-	}
+	request := m.request(gpus, at)
 	if m.policy.shape == adaptive {
 		return m.controller.Choose(request)
 	}
@@ -74,7 +72,18 @@ func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 		}
 		m.shape = m.controller.Choose(request).Best.Config
 	}
-	return m.controller.Fixed(m.shape, gpus, m.spec.OutputTokens)
+	request.GPUs = gpus
+	return m.controller.Fixed(m.shape, request)
+}
+
+// request is what the controller is asked, for the throughput required at the
+// instant at.
+func (m *MetaContextManager) request(gpus int, at vtime.Time) tune.Request {
+	return tune.Request{
+		GPUs: gpus, RequiredThroughput: m.required.at(at), BatchLimit: m.spec.BatchLimit,
+		PromptTokens: m.spec.PromptTokens, OutputTokens: m.spec.OutputTokens,
+		Continuous: m.spec.Batching == experiment.Continuous,
+	}
 }
 
 // canKeep reports whether every running pipeline can stay as it is in config:
@@ -123,7 +132,7 @@ func (m *MetaContextManager) fill(t target, kept []*pipeline, devices []topology
 	config.Data = len(kept) + more.Data
 	t.choice.Best = tune.Candidate{}
 	if config.Data > 0 {
-		t.choice.Best = m.controller.Evaluate(config, m.spec.OutputTokens)
+		t.choice.Best = m.controller.Evaluate(config, m.request(config.Devices(), m.emit.Now))
 	}
 	var free []int
 	for d := 0; len(free) < more.Data; d++ {

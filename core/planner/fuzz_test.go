@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/draw"
-	"github.com/spotserve/spotserve/core/effect"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/internal/fixture"
@@ -45,16 +44,13 @@ func steps(t *testing.T, data []byte) {
 			if finished {
 				t.Fatalf("after the end of the run: %+v", e)
 			}
-			p, ok := e.(effect.Publish)
-			if !ok {
+			if !e.Publishes() || e.Event.To != "" {
 				continue
 			}
-			if p.Event.To == "" && p.Event.Time < last {
-				t.Fatalf("a fact of %s after %s: %+v", p.Event.Time, last, p.Event)
+			if e.Event.Time < last {
+				t.Fatalf("a fact of %s after %s: %+v", e.Event.Time, last, e.Event)
 			}
-			if p.Event.To == "" {
-				last = p.Event.Time
-			}
+			last = e.Event.Time
 		}
 	}
 }

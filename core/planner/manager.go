@@ -106,7 +106,7 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	}
 	memory := cost.MemoryModel{
 		Model: spec.Model, GPUMemoryBytes: spec.Instance.GPUMemoryBytes,
-		MigrationBuffer: spec.MigrationBuffer, TokensPerSeq: spec.PromptTokens + spec.OutputTokens,
+		MigrationBuffer: spec.MigrationBuffer, TokensPerSeq: spec.LongestSequence(),
 	}
 	m.latency = latency
 	m.controller = tune.NewParallelizationController(latency, memory)

@@ -51,11 +51,10 @@ func (d *driver) at(second float64, bodies ...event.Body) {
 		d.seq++
 		now := vtime.Seconds(second)
 		for _, e := range d.planner.Step(now, event.Event{Run: "run", Source: "node-0", Seq: d.seq, Time: now, Body: b}) {
-			switch e := e.(type) {
-			case effect.Publish:
+			if e.Publishes() {
 				d.events = append(d.events, e.Event)
-			case effect.SetTimer:
-				d.timers[e.Timer] = e.At
+			} else {
+				d.timers[e.Timer.Timer] = e.Timer.At
 			}
 		}
 	}
@@ -314,9 +313,8 @@ func BenchmarkDecision(b *testing.B) {
 			}
 			step("", event.RunStarted{Spec: fixture.GPT20B()})
 			step("", event.InstanceAcquired{Instances: fixture.Nodes(numbers...)})
-			for _, e := range step("", event.TimerFired{Timer: "plan"}) {
-				p, _ := e.(effect.Publish)
-				chosen, ok := p.Event.Body.(event.ConfigChosen)
+			for _, e := range slices.Clone(step("", event.TimerFired{Timer: "plan"})) {
+				chosen, ok := e.Event.Body.(event.ConfigChosen)
 				for _, place := range chosen.Pipelines {
 					for _, node := range place.Nodes {
 						step(node, event.StageStarted{Epoch: chosen.Epoch, Pipeline: place.Pipeline})

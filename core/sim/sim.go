@@ -4,9 +4,10 @@
 package sim
 
 import (
-	"container/heap"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/effect"
@@ -39,6 +40,7 @@ func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event
 	for _, node := range spec.Nodes {
 		s.workers[node] = s.newActor(node, worker.New(node))
 	}
+	s.number()
 	for !manager.Finished() {
 		if !s.advance() {
 			return fmt.Errorf("simulation %s: nothing left to do before the run has finished", run)
@@ -61,13 +63,12 @@ type core interface {
 	Step(now vtime.Time, ev event.Event) []effect.Effect
 }
 
-// actor is a core with its agenda, and its place in the schedule.
+// actor is a core with its agenda, and its number in the schedule.
 type actor struct {
 	core   core
 	name   string
 	agenda *agenda.Agenda
-	next   vtime.Time
-	index  int
+	number int
 }
 
 type simulation struct {
@@ -75,6 +76,7 @@ type simulation struct {
 	player   *replay.Player
 	planner  *actor
 	workers  map[string]*actor
+	actors   []*actor // by number
 	schedule schedule
 	check    *invariant.Checker
 	log      func(event.Event) error
@@ -86,16 +88,26 @@ type simulation struct {
 }
 
 func (s *simulation) newActor(name string, c core) *actor {
-	a := &actor{core: c, name: name, agenda: agenda.New(name), next: vtime.Never}
-	heap.Push(&s.schedule, a)
+	a := &actor{core: c, name: name, agenda: agenda.New(name)}
+	s.actors = append(s.actors, a)
 	return a
+}
+
+// number gives the actors their places in the schedule: among those that are
+// due at the same instant the first by name comes first.
+func (s *simulation) number() {
+	slices.SortFunc(s.actors, func(a, b *actor) int { return cmp.Compare(a.name, b.name) })
+	for i, a := range s.actors {
+		a.number = i
+	}
+	s.schedule = newSchedule(len(s.actors))
 }
 
 // advance takes the earliest event of all. Every hop between actors takes
 // time, so actors that are due at the same instant cannot affect each other.
 func (s *simulation) advance() bool {
-	first := s.schedule[0]
-	if s.player.PeekTime() <= first.next {
+	first := s.actors[s.schedule.first()]
+	if s.player.PeekTime() <= s.schedule.due[first.number] {
 		ev, ok := s.player.Next()
 		if ok {
 			s.now, s.played = ev.Time, ev
@@ -108,15 +120,15 @@ func (s *simulation) advance() bool {
 	if _, timer := ev.Body.(event.TimerFired); timer && first == s.planner {
 		s.record(ev)
 	}
-	for _, e := range first.core.Step(ev.Time, ev) {
-		switch e := e.(type) {
-		case effect.Publish:
+	effects := first.core.Step(ev.Time, ev)
+	for i := range effects {
+		if e := &effects[i]; e.Publishes() {
 			s.publish(e.Event)
-		case effect.SetTimer:
-			first.agenda.Set(s.run, e)
+		} else {
+			first.agenda.Set(s.run, e.Timer)
 		}
 	}
-	s.reschedule(first)
+	s.schedule.set(first.number, first.agenda.NextTime())
 	return true
 }
 
@@ -164,14 +176,7 @@ func (s *simulation) audience(ev event.Event) []*actor {
 
 func (s *simulation) deliver(a *actor, ev event.Event) {
 	a.agenda.Push(ev)
-	s.reschedule(a)
-}
-
-func (s *simulation) reschedule(a *actor) {
-	if next := a.agenda.NextTime(); next != a.next {
-		a.next = next
-		heap.Fix(&s.schedule, a.index)
-	}
+	s.schedule.set(a.number, a.agenda.NextTime())
 }
 
 func (s *simulation) record(ev event.Event) {
@@ -198,34 +203,4 @@ func (s *simulation) stop() {
 	end.Seq++
 	end.Time, end.Body = s.now, event.RunEnded{Reason: event.Stopped}
 	s.publish(end)
-}
-
-// schedule orders actors by when they are due, then by name.
-type schedule []*actor
-
-func (h schedule) Len() int { return len(h) }
-
-func (h schedule) Less(i, j int) bool {
-	if h[i].next != h[j].next {
-		return h[i].next < h[j].next
-	}
-	return h[i].name < h[j].name
-}
-
-func (h schedule) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *schedule) Push(x any) {
-	a := x.(*actor)
-	a.index = len(*h)
-	*h = append(*h, a)
-}
-
-func (h *schedule) Pop() any {
-	old := *h
-	a := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return a
 }

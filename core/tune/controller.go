@@ -33,7 +33,10 @@ type Request struct {
 	GPUs               int
 	RequiredThroughput float64 // requests/s
 	BatchLimit         int
+	PromptTokens       int
 	OutputTokens       int
+	// Continuous batching: B is how many requests a pipeline keeps running.
+	Continuous bool
 }
 
 // maxRunnersUp bounds the alternatives that a Choice records.
@@ -84,17 +87,17 @@ func (c *ParallelizationController) Choose(r Request) Choice {
 
 // Fixed keeps (P, M, B) of a configuration solved before and lets D alone follow
 // the GPUs at hand; D may be 0.
-func (c *ParallelizationController) Fixed(shape topology.ParallelConfig, gpus, tokens int) Choice {
+func (c *ParallelizationController) Fixed(shape topology.ParallelConfig, r Request) Choice {
 	if shape.IsZero() {
 		return Choice{Why: "no configuration was found when the shape was solved for"}
 	}
-	shape.Data = gpus / shape.DevicesPerPipeline()
+	shape.Data = r.GPUs / shape.DevicesPerPipeline()
 	if shape.Data == 0 {
-		return Choice{Why: fmt.Sprintf("%d GPUs are fewer than the %d of one pipeline", gpus, shape.DevicesPerPipeline())}
+		return Choice{Why: fmt.Sprintf("%d GPUs are fewer than the %d of one pipeline", r.GPUs, shape.DevicesPerPipeline())}
 	}
 	return Choice{
-		Best: c.Evaluate(shape, tokens),
-		Why:  fmt.Sprintf("%d pipelines of a shape solved before fit %d GPUs", shape.Data, gpus),
+		Best: c.Evaluate(shape, r),
+		Why:  fmt.Sprintf("%d pipelines of a shape solved before fit %d GPUs", shape.Data, r.GPUs),
 	}
 }
 
@@ -142,10 +145,10 @@ func (c *ParallelizationController) candidates(r Request) func(func(Candidate) b
 								Data: r.GPUs / (p * m), Pipeline: p, Tensor: m, Batch: b,
 								PrefillMicroBatches: m1, DecodeMicroBatches: m2,
 							}
-							if !c.latency.DividesLayers(p) || !c.memory.Fits(cfg, b) || !c.latency.Covers(cfg, b) {
+							if !c.latency.DividesLayers(p) || !c.fits(cfg, r) {
 								continue
 							}
-							if !yield(c.Evaluate(cfg, r.OutputTokens)) {
+							if !yield(c.Evaluate(cfg, r)) {
 								return
 							}
 						}
@@ -156,15 +159,34 @@ func (c *ParallelizationController) candidates(r Request) func(func(Candidate) b
 	}
 }
 
-// Evaluate returns what the latency model expects of a configuration.
-func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, tokens int) Candidate {
-	s := c.latency.BatchSeconds(cfg, cfg.Batch, tokens)
+// fits reports whether a configuration has the memory for B requests, and the
+// profile their latencies. A continuous batch is one micro-batch, and shares its
+// KV memory by tokens.
+func (c *ParallelizationController) fits(cfg topology.ParallelConfig, r Request) bool {
+	if r.Continuous {
+		return cfg.PrefillMicroBatches == 1 && cfg.DecodeMicroBatches == 1 && c.latency.CoversTensor(cfg) &&
+			c.memory.Fits(cfg, 1) && cfg.Batch*(r.PromptTokens+r.OutputTokens) <= c.memory.KVTokens(cfg)
+	}
+	return c.memory.Fits(cfg, cfg.Batch) && c.latency.Covers(cfg, cfg.Batch)
+}
+
+// Evaluate returns what the latency model expects of a configuration: l_exe of a
+// batch of B, or, in a continuous batch, of one request with B running.
+func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, r Request) Candidate {
+	s := c.seconds(cfg, r)
 	return Candidate{
 		Config:     cfg,
-		Latency:    c.latency.Batch(cfg, cfg.Batch, tokens),
+		Latency:    time.Duration(s*1e9 + 0.5),
 		Throughput: float64(cfg.Data*cfg.Batch) / s,
 		seconds:    s,
 	}
+}
+
+func (c *ParallelizationController) seconds(cfg topology.ParallelConfig, r Request) float64 {
+	if r.Continuous {
+		return c.latency.ContinuousSeconds(cfg, cfg.Batch, r.PromptTokens, r.OutputTokens)
+	}
+	return c.latency.BatchSeconds(cfg, cfg.Batch, r.PromptTokens, r.OutputTokens)
 }
 
 func runnersUp(shapes map[shape]*pick, best topology.ParallelConfig) []Candidate {

@@ -29,7 +29,7 @@ func models(t *testing.T, spec experiment.Spec) (*cost.LatencyModel, cost.Memory
 
 func request(spec experiment.Spec, gpus int, required float64) tune.Request {
 	return tune.Request{
-		GPUs: gpus, RequiredThroughput: required, BatchLimit: spec.BatchLimit, OutputTokens: spec.OutputTokens,
+		GPUs: gpus, RequiredThroughput: required, BatchLimit: spec.BatchLimit, PromptTokens: spec.PromptTokens, OutputTokens: spec.OutputTokens,
 	}
 }
 
@@ -103,7 +103,7 @@ func naive(l *cost.LatencyModel, m cost.MemoryModel, r tune.Request) topology.Pa
 						if c.Data == 0 || !l.DividesLayers(p) || !m.Fits(c, batch) || !l.Covers(c, batch) {
 							continue
 						}
-						s := l.BatchSeconds(c, batch, r.OutputTokens)
+						s := l.BatchSeconds(c, batch, r.PromptTokens, r.OutputTokens)
 						all = append(all, scored{c, s, float64(c.Data*batch) / s})
 					}
 				}

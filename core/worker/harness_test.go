@@ -9,7 +9,6 @@ import (
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/cost"
-	"github.com/spotserve/spotserve/core/effect"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/internal/fixture"
@@ -30,6 +29,7 @@ func spec() experiment.Spec {
 		Name: "round", PromptTokens: 100, FixFactor: 1, Embed: []float64{250, 250, 250}, MaxTensor: 1,
 		Tensors: []cost.TensorProfile{{Tensor: 1, Rows: []cost.PhaseLatency{row(1), row(2), row(4)}}},
 	}
+	s.PromptTokens, s.OutputTokens = 100, 10
 	s.Engine.ExecutionScale, s.Engine.JitterSigma = 1, 0
 	s.CommitInterval = 0
 	return s
@@ -111,11 +111,10 @@ func (n *node) send(bodies ...event.Body) {
 
 func (n *node) step(ev event.Event) {
 	for _, e := range n.worker.Step(ev.Time, ev) {
-		switch e := e.(type) {
-		case effect.Publish:
+		if e.Publishes() {
 			n.facts = append(n.facts, e.Event)
-		case effect.SetTimer:
-			n.agenda.Set("run", e)
+		} else {
+			n.agenda.Set("run", e.Timer)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (w *Worker) command(b event.Body) {
 		w.apply(b)
 	case event.AssignRequests:
 		if p := w.led(b.Pipeline, b.Epoch); p != nil {
-			p.assign(b.Requests)
+			p.engine.assign(b.Requests)
 		}
 	case event.ArrangeInterruption:
 		if p := w.led(b.Pipeline, b.Epoch); p != nil {
@@ -154,8 +154,8 @@ func (w *Worker) stage(b event.ApplyMigration, s event.PipelineStart) event.Stag
 // drop forgets a pipeline and takes its timers back.
 func (w *Worker) drop(p *pipeline) {
 	delete(w.pipelines, p.index)
-	for _, t := range pipelineTimers {
-		w.emit.Timer(timerName(t, p.index), vtime.Never)
+	for _, t := range []string{p.timers.poll, p.timers.batch, p.timers.commit, p.timers.exit} {
+		w.emit.Timer(t, vtime.Never)
 	}
 }
 
@@ -182,8 +182,6 @@ const (
 	timerExit    = "exit"
 )
 
-var pipelineTimers = []string{timerPoll, timerBatch, timerCommit, timerExit}
-
 func timerName(kind string, pipeline int) string { return kind + "/" + strconv.Itoa(pipeline) }
 
 func (w *Worker) timer(name string) {
@@ -209,10 +207,8 @@ func (w *Worker) timer(name string) {
 	switch kind {
 	case timerPoll:
 		p.poll()
-	case timerBatch:
-		p.batchEnds()
-	case timerCommit:
-		p.commit()
+	case timerBatch, timerCommit:
+		p.engine.due(kind)
 	case timerExit:
 		p.idleExit()
 	}

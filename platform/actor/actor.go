@@ -294,15 +294,14 @@ func (a *actor) step(ev event.Event) {
 	}
 	a.now = max(a.now, ev.Time)
 	for _, e := range a.Core.Step(ev.Time, ev) {
-		switch e := e.(type) {
-		case effect.Publish:
+		if e.Publishes() {
 			// The answer to a command bounds what may be taken next.
 			a.role.sent(e.Event)
 			if a.role.news(e.Event) {
 				a.outbox = append(a.outbox, e.Event)
 			}
-		case effect.SetTimer:
-			a.agenda.Set(a.Run, e)
+		} else {
+			a.agenda.Set(a.Run, e.Timer)
 		}
 	}
 }

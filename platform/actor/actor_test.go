@@ -143,9 +143,9 @@ func TestPlannerTakesFactsInNominalOrder(t *testing.T) {
 		core := &script{began: time.Now(), last: "run_ended"}
 		o := r.options(event.SourcePlanner, core)
 		r.say("b", 400*ms, vtime.Never, event.StageStarted{Epoch: epoch})
+		r.say("a", 200*ms, 400*ms, event.StageStarted{Epoch: epoch})
 		r.say(event.SourceReplayer, 100*ms, 300*ms, arrived)
 		r.say(event.SourceReplayer, 300*ms, 500*ms, arrived)
-		r.say("a", 200*ms, 400*ms, event.StageStarted{Epoch: epoch})
 		r.say("a", 400*ms, vtime.Never, event.ContextMigrated{Epoch: epoch})
 		r.say(event.SourceReplayer, 500*ms, vtime.Never, ended)
 		if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
@@ -166,7 +166,7 @@ func TestPlannerTakesFactsInNominalOrder(t *testing.T) {
 func TestPlannerTimerIsOnTheStream(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		core := &script{began: time.Now(), last: "timer_fired", effects: map[event.Kind][]effect.Effect{
-			"request_arrived": {effect.SetTimer{Timer: "plan", At: 3000 * ms}},
+			"request_arrived": {{Timer: effect.SetTimer{Timer: "plan", At: 3000 * ms}}},
 		}}
 		o := r.options(event.SourcePlanner, core)
 		r.say(event.SourceReplayer, 100*ms, vtime.Never, arrived)
@@ -268,8 +268,8 @@ func TestWorkerGoesAsFarAsThePlannerSays(t *testing.T) {
 			Body: event.StageStarted{Epoch: epoch, At: 2000 * ms},
 		}
 		core := &script{began: time.Now(), effects: map[event.Kind][]effect.Effect{
-			"drain":       {effect.SetTimer{Timer: "stage/0", At: 2000 * ms}},
-			"timer_fired": {effect.Publish{Event: stage}},
+			"drain":       {{Timer: effect.SetTimer{Timer: "stage/0", At: 2000 * ms}}},
+			"timer_fired": {{Event: stage}},
 		}}
 		o := r.options("a", core)
 		done := make(chan error, 1)
@@ -321,7 +321,7 @@ func TestActorEndsWithWhatEndsIt(t *testing.T) {
 	t.Run("it cannot publish", func(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig) {
 			core := &script{last: "never", effects: map[event.Kind][]effect.Effect{
-				"request_arrived": {effect.SetTimer{Timer: "plan", At: 100 * ms}},
+				"request_arrived": {{Timer: effect.SetTimer{Timer: "plan", At: 100 * ms}}},
 			}}
 			o := r.options(event.SourcePlanner, core)
 			o.Bus = brokenBus{r.bus}

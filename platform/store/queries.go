@@ -113,20 +113,20 @@ func LatestFinished(ctx context.Context, r Reader, f Filter) ([]Run, error) {
 	newest := map[Run]string{}
 	for _, run := range runs {
 		if run.Status == "finished" && f.matches(run) {
-			newest[experimentOf(run)] = run.Run
+			newest[run.Experiment()] = run.Run
 		}
 	}
 	var latest []Run
 	for _, run := range runs {
-		if newest[experimentOf(run)] == run.Run {
+		if newest[run.Experiment()] == run.Run {
 			latest = append(latest, run)
 		}
 	}
 	return latest, nil
 }
 
-// experimentOf keeps of a run what makes a repetition of it comparable.
-func experimentOf(r Run) Run {
+// Experiment keeps of a run what makes a repetition of it comparable.
+func (r Run) Experiment() Run {
 	return Run{
 		Kind: r.Kind, Approach: r.Approach, Model: r.Model, Trace: r.Trace, Level: r.Level,
 		Arrivals: r.Arrivals, Quirks: r.Quirks, Seed: r.Seed, Settings: r.Settings,

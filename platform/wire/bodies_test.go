@@ -18,11 +18,12 @@ import (
 var runBodies = []event.Body{
 	event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
 	event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
+	event.PreemptionCancelled{}, event.RebalanceRecommended{},
 	event.RequestArrived{}, event.RequestCompleted{}, event.RequestUnfinished{}, event.RequestRefused{},
 	event.ConfigChosen{}, event.MigrationPlanned{}, event.ApplyMigration{}, event.AssignRequests{},
 	event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{}, event.NodeTimeAccounted{}, event.RunFinished{},
 	event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
-	event.BatchCompleted{}, event.PipelineExited{},
+	event.BatchCompleted{}, event.PipelineExited{}, event.RequestsJoined{}, event.RequestsLeft{},
 	event.WatermarkAdvanced{}, event.TimerFired{}, event.RunRecorded{}, event.PlannerElected{}, event.SourcesGivenUp{},
 }
 

@@ -22,6 +22,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_ThroughputRequired{ThroughputRequired: inside(c, "throughput_required", b, throughputRequiredOut)}
 	case event.RunEnded:
 		m.Body = &pb.Event_RunEnded{RunEnded: inside(c, "run_ended", b, runEndedOut)}
+	case event.PreemptionCancelled:
+		m.Body = &pb.Event_PreemptionCancelled{PreemptionCancelled: inside(c, "preemption_cancelled", b, preemptionCancelledOut)}
+	case event.RebalanceRecommended:
+		m.Body = &pb.Event_RebalanceRecommended{RebalanceRecommended: inside(c, "rebalance_recommended", b, rebalanceRecommendedOut)}
 	case event.RequestArrived:
 		m.Body = &pb.Event_RequestArrived{RequestArrived: inside(c, "request_arrived", b, requestArrivedOut)}
 	case event.RequestCompleted:
@@ -60,6 +64,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_BatchCompleted{BatchCompleted: inside(c, "batch_completed", b, batchCompletedOut)}
 	case event.PipelineExited:
 		m.Body = &pb.Event_PipelineExited{PipelineExited: inside(c, "pipeline_exited", b, pipelineExitedOut)}
+	case event.RequestsJoined:
+		m.Body = &pb.Event_RequestsJoined{RequestsJoined: inside(c, "requests_joined", b, requestsJoinedOut)}
+	case event.RequestsLeft:
+		m.Body = &pb.Event_RequestsLeft{RequestsLeft: inside(c, "requests_left", b, requestsLeftOut)}
 	case event.WatermarkAdvanced:
 		m.Body = &pb.Event_WatermarkAdvanced{WatermarkAdvanced: new(pb.WatermarkAdvanced)}
 	case event.TimerFired:
@@ -94,6 +102,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "throughput_required", b.ThroughputRequired, throughputRequiredIn)
 	case *pb.Event_RunEnded:
 		return inside(c, "run_ended", b.RunEnded, runEndedIn)
+	case *pb.Event_PreemptionCancelled:
+		return inside(c, "preemption_cancelled", b.PreemptionCancelled, preemptionCancelledIn)
+	case *pb.Event_RebalanceRecommended:
+		return inside(c, "rebalance_recommended", b.RebalanceRecommended, rebalanceRecommendedIn)
 	case *pb.Event_RequestArrived:
 		return inside(c, "request_arrived", b.RequestArrived, requestArrivedIn)
 	case *pb.Event_RequestCompleted:
@@ -132,6 +144,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "batch_completed", b.BatchCompleted, batchCompletedIn)
 	case *pb.Event_PipelineExited:
 		return inside(c, "pipeline_exited", b.PipelineExited, pipelineExitedIn)
+	case *pb.Event_RequestsJoined:
+		return inside(c, "requests_joined", b.RequestsJoined, requestsJoinedIn)
+	case *pb.Event_RequestsLeft:
+		return inside(c, "requests_left", b.RequestsLeft, requestsLeftIn)
 	case *pb.Event_WatermarkAdvanced:
 		return event.WatermarkAdvanced{}
 	case *pb.Event_TimerFired:

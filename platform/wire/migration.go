@@ -60,6 +60,7 @@ func applyMigrationOut(c *check, b event.ApplyMigration) *pb.ApplyMigration {
 		Steps:      list(c, "steps", b.Steps, stepOut),
 		Pipelines:  list(c, "pipelines", b.Pipelines, pipelineStartOut),
 		Keep:       c.counts("keep", b.Keep),
+		KvTokens:   c.count("kv_tokens", b.KVTokens),
 	}
 }
 
@@ -73,6 +74,7 @@ func applyMigrationIn(c *check, m *pb.ApplyMigration) event.ApplyMigration {
 		Steps:      list(c, "steps", m.Steps, stepIn),
 		Pipelines:  list(c, "pipelines", m.Pipelines, pipelineStartIn),
 		Keep:       c.ints("keep", m.Keep),
+		KVTokens:   c.int("kv_tokens", m.KvTokens),
 	}
 }
 

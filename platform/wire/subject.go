@@ -75,7 +75,8 @@ func placeOf(e event.Event) (string, error) {
 	}
 	switch e.Body.(type) {
 	case event.RunStarted, event.AcquisitionNoticed, event.InstanceAcquired, event.PreemptionNoticed,
-		event.InstanceLost, event.ThroughputRequired, event.RunEnded:
+		event.InstanceLost, event.ThroughputRequired, event.RunEnded,
+		event.PreemptionCancelled, event.RebalanceRecommended:
 		return "fleet", nil
 	case event.RequestArrived:
 		return "request", nil
@@ -87,7 +88,7 @@ func placeOf(e event.Event) (string, error) {
 	case event.RunRecorded:
 		return "record", nil
 	case event.ContextMigrated, event.StageStarted, event.BatchStarted, event.TokensCommitted,
-		event.BatchCompleted, event.PipelineExited:
+		event.BatchCompleted, event.PipelineExited, event.RequestsJoined, event.RequestsLeft:
 		return factPlace(e.Source)
 	case event.WatermarkAdvanced:
 		switch e.Source {

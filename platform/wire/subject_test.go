@@ -13,13 +13,14 @@ func TestSubject(t *testing.T) {
 	const dns = "ip-10-0-0-1.ec2.internal"
 	places := map[event.Kind]string{
 		"run_started": "fleet", "acquisition_noticed": "fleet", "instance_acquired": "fleet",
-		"preemption_noticed": "fleet", "instance_lost": "fleet", "throughput_required": "fleet", "run_ended": "fleet",
+		"preemption_noticed": "fleet", "instance_lost": "fleet", "preemption_cancelled": "fleet", "rebalance_recommended": "fleet",
+		"throughput_required": "fleet", "run_ended": "fleet",
 		"request_arrived": "request",
 		"config_chosen":   "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
 		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
 		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
 		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
-		"batch_completed": "fact", "pipeline_exited": "fact", "watermark_advanced": "fact",
+		"batch_completed": "fact", "pipeline_exited": "fact", "requests_joined": "fact", "requests_left": "fact", "watermark_advanced": "fact",
 		"timer_fired": "timer", "planner_elected": "timer", "sources_given_up": "timer", "run_recorded": "record",
 	}
 	for _, b := range runBodies {

@@ -134,6 +134,52 @@ func pipelineExitedIn(c *check, m *pb.PipelineExited) event.PipelineExited {
 	}
 }
 
+func requestsJoinedOut(c *check, b event.RequestsJoined) *pb.RequestsJoined {
+	return &pb.RequestsJoined{
+		Epoch:    epochOut(c, b.Epoch),
+		Pipeline: c.count("pipeline", b.Pipeline),
+		Batch:    c.positive("batch", b.Batch),
+		Requests: same[uint64](b.Requests),
+		Resumed:  b.Resumed,
+		Tokens:   c.count("tokens", b.Tokens),
+		AtNs:     int64(b.At),
+	}
+}
+
+func requestsJoinedIn(c *check, m *pb.RequestsJoined) event.RequestsJoined {
+	return event.RequestsJoined{
+		Epoch:    part(c, "epoch", m.Epoch, epochIn),
+		Pipeline: c.int("pipeline", m.Pipeline),
+		Batch:    c.positive("batch", m.Batch),
+		Requests: same[event.RequestID](m.Requests),
+		Resumed:  m.Resumed,
+		Tokens:   c.int("tokens", m.Tokens),
+		At:       vtime.Time(m.AtNs),
+	}
+}
+
+func requestsLeftOut(c *check, b event.RequestsLeft) *pb.RequestsLeft {
+	return &pb.RequestsLeft{
+		Epoch:    epochOut(c, b.Epoch),
+		Pipeline: c.count("pipeline", b.Pipeline),
+		Batch:    c.positive("batch", b.Batch),
+		Requests: same[uint64](b.Requests),
+		Tokens:   c.count("tokens", b.Tokens),
+		AtNs:     int64(b.At),
+	}
+}
+
+func requestsLeftIn(c *check, m *pb.RequestsLeft) event.RequestsLeft {
+	return event.RequestsLeft{
+		Epoch:    part(c, "epoch", m.Epoch, epochIn),
+		Pipeline: c.int("pipeline", m.Pipeline),
+		Batch:    c.positive("batch", m.Batch),
+		Requests: same[event.RequestID](m.Requests),
+		Tokens:   c.int("tokens", m.Tokens),
+		At:       vtime.Time(m.AtNs),
+	}
+}
+
 func progressOut(c *check, p event.Progress) *pb.Progress {
 	return &pb.Progress{
 		Request:   uint64(p.Request),

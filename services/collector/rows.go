@@ -119,7 +119,20 @@ func (m *Mapper) finished(ev event.Event, f event.RunFinished) store.Run {
 	return r
 }
 
+// Abandon adds the row of a run in progress that ends without RunFinished: it is
+// stopped, for the reason why. Its counts are unknown.
+func (m *Mapper) Abandon(run, why string, b *store.Batch) {
+	r, known := m.runs[run]
+	if !known {
+		return
+	}
+	r.Status, r.Reason, r.Version = StatusStopped, why, versionEnded
+	b.Runs = append(b.Runs, r)
+	delete(m.runs, run)
+}
+
 // settings is what else makes runs comparable, as JSON with fixed key order.
+// What only experiments of a user's own set is left out where it is not set.
 func settings(s experiment.Spec) string {
 	text, err := json.Marshal(struct {
 		GraceS             float64 `json:"grace_s"`
@@ -138,17 +151,81 @@ func settings(s experiment.Spec) string {
 		Instance           string  `json:"instance"`
 		Profile            string  `json:"profile"`
 		Costs              string  `json:"costs"`
+
+		LongestPrompt int             `json:"longest_prompt_tokens,omitempty"`
+		LongestOutput int             `json:"longest_output_tokens,omitempty"`
+		Objective     string          `json:"objective,omitempty"`
+		SLOP99S       float64         `json:"slo_p99_s,omitempty"`
+		Provision     *provision      `json:"provision,omitempty"`
+		Sweep         json.RawMessage `json:"sweep,omitempty"`
 	}{
 		s.Grace.Seconds(), s.ArrivalRate, s.RequiredThroughput, s.BatchLimit, string(s.Batching), s.PoolDepth,
 		s.PromptTokens, s.OutputTokens, s.CommitInterval, s.Drain,
 		s.RateWindow.Seconds(), s.Headroom, s.MigrationBuffer, s.Instance.Name,
 		s.Profile.Name + "#" + digest(s.Model, s.Profile), digest(s.Instance, s.Engine, s.Delays),
+		beyond(s.LongestPrompt, s.PromptTokens), beyond(s.LongestOutput, s.OutputTokens),
+		objective(s.Objective), s.SLOP99.Seconds(), provisioning(s), sweep(s.Sweep),
 	})
 	if err != nil {
 		// Only NaN or infinity could do this, and the catalogue refuses them.
 		return fmt.Sprintf("%+v", s)
 	}
 	return string(text)
+}
+
+// beyond is the longest length of a run's requests, or 0 if they have one.
+func beyond(longest, usual int) int {
+	if longest <= usual {
+		return 0
+	}
+	return longest
+}
+
+// objective is "" for the one that a spec need not name.
+func objective(o experiment.Objective) string {
+	if o == experiment.MinLatency {
+		return ""
+	}
+	return string(o)
+}
+
+// provision is how a closed loop gets its fleet.
+type provision struct {
+	Mode           string  `json:"mode"`
+	MaxInstances   int     `json:"max_instances"`
+	CandidatePool  int     `json:"candidate_pool"`
+	OnDemand       bool    `json:"on_demand"`
+	SpotStartS     float64 `json:"spot_start_s"`
+	OnDemandStartS float64 `json:"on_demand_start_s"`
+}
+
+// provisioning is nil where the trace hands the instances out.
+func provisioning(s experiment.Spec) *provision {
+	if s.Provision != experiment.ClosedLoop {
+		return nil
+	}
+	p := s.Provisioning
+	return &provision{
+		string(s.Provision), p.MaxInstances, p.CandidatePool, p.OnDemand, p.SpotStart.Seconds(), p.OnDemandStart.Seconds(),
+	}
+}
+
+// sweep is the point of a sweep as an object, in the order of the sweep's keys,
+// which a map would lose.
+func sweep(point []experiment.SweepValue) json.RawMessage {
+	if len(point) == 0 {
+		return nil
+	}
+	b := []byte{'{'}
+	for i, v := range point {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		key, _ := json.Marshal(v.Key) // a string always has a form in JSON
+		value, _ := json.Marshal(v.Value)
+		b = append(append(append(b, key...), ':'), value...)
+	}
+	return append(b, '}')
 }
 
 // digest names values by their content.

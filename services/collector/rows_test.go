@@ -130,6 +130,11 @@ func TestSettingsTellRunsApart(t *testing.T) {
 		"delays":     func(s *experiment.Spec) { s.Delays.Send = time.Second },
 		"profile":    func(s *experiment.Spec) { s.Profile.Name = "other" },
 		"price":      func(s *experiment.Spec) { s.Instance.SpotUSDPerHour = 9 },
+		"lengths":    func(s *experiment.Spec) { s.LongestOutput = 4096 },
+		"objective":  func(s *experiment.Spec) { s.Objective = experiment.MinCost },
+		"SLO":        func(s *experiment.Spec) { s.SLOP99 = time.Minute },
+		"provision":  func(s *experiment.Spec) { s.Provision = experiment.ClosedLoop },
+		"sweep":      func(s *experiment.Spec) { s.Sweep = []experiment.SweepValue{{Key: "rate", Value: "0.5"}} },
 	} {
 		if settings(change) == same {
 			t.Errorf("runs with another %s have the same settings", name)
@@ -139,9 +144,34 @@ func TestSettingsTellRunsApart(t *testing.T) {
 		"scale": func(s *experiment.Spec) { s.TimeScale = 240 },
 		"pace":  func(s *experiment.Spec) { s.Virtual = true },
 		"name":  func(s *experiment.Spec) { s.Name = "mine" },
+		// What is said is what holds without being said.
+		"objective": func(s *experiment.Spec) { s.Objective = experiment.MinLatency },
+		"provision": func(s *experiment.Spec) {
+			s.Provision, s.Provisioning = experiment.Replay, experiment.Provisioning{MaxInstances: 9}
+		},
+		"longest prompt": func(s *experiment.Spec) { s.LongestPrompt = s.PromptTokens },
 	} {
 		if settings(change) != same {
 			t.Errorf("runs with another %s cannot be compared", name)
 		}
+	}
+}
+
+func TestSettingsOfAnExperimentOfOnesOwn(t *testing.T) {
+	spec := history("custom-1", 0)[0].Body.(event.RunStarted).Spec
+	spec.LongestPrompt, spec.LongestOutput = 900, 700
+	spec.Objective, spec.SLOP99 = experiment.MeetSLO, 30*time.Second
+	spec.Provision = experiment.ClosedLoop
+	spec.Provisioning = experiment.Provisioning{
+		MaxInstances: 12, CandidatePool: 2, OnDemand: true, SpotStart: 40 * time.Second, OnDemandStart: 2 * time.Minute,
+	}
+	spec.Sweep = []experiment.SweepValue{{Key: "rate", Value: "0.5"}, {Key: "grace", Value: `a "b"`}}
+	var rows store.Batch
+	collector.NewMapper().Take(event.Event{Run: "custom-1", Body: event.RunStarted{Spec: spec}}, time.Now(), &rows)
+	want := `,"longest_prompt_tokens":900,"longest_output_tokens":700,"objective":"slo","slo_p99_s":30,` +
+		`"provision":{"mode":"closed-loop","max_instances":12,"candidate_pool":2,"on_demand":true,"spot_start_s":40,"on_demand_start_s":120},` +
+		`"sweep":{"rate":"0.5","grace":"a \"b\""}}`
+	if got := rows.Runs[0].Settings; !strings.HasSuffix(got, want) {
+		t.Errorf("got  %s\nwant it to end in %s", got, want)
 	}
 }

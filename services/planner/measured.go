@@ -22,11 +22,9 @@ func (m measured) Step(now vtime.Time, ev event.Event) []effect.Effect {
 	begin := time.Now()
 	effects := m.core.Step(now, ev)
 	m.service.latency.Observe(time.Since(begin).Seconds())
-	for _, e := range effects {
-		if p, ok := e.(effect.Publish); ok {
-			if _, chosen := p.Event.Body.(event.ConfigChosen); chosen {
-				m.service.plans.Inc()
-			}
+	for i := range effects {
+		if _, chosen := effects[i].Event.Body.(event.ConfigChosen); chosen {
+			m.service.plans.Inc()
 		}
 	}
 	return effects

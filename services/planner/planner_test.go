@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // slowBus takes its time to begin to follow runs.
 type slowBus struct {
-	rollcall.Bus
+	planner.Bus
 	delay time.Duration
 }
 
@@ -41,7 +41,7 @@ func (b slowBus) Follow(ctx context.Context, s bus.Stream, from bus.Position, fi
 }
 
 // start runs a planner until stop, which it must survive cleanly.
-func start(t *testing.T, b rollcall.Bus, ready *obs.Readiness) (metrics *prometheus.Registry, stop func()) {
+func start(t *testing.T, b planner.Bus, ready *obs.Readiness) (metrics *prometheus.Registry, stop func()) {
 	t.Helper()
 	var g run.Group
 	metrics = prometheus.NewRegistry()

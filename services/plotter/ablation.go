@@ -54,7 +54,7 @@ func Ablation(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	for _, cell := range c.cells {
 		level := &a.Levels[cell.runs[0].Level]
 		for _, m := range cell.runs {
-			level.Seeds = append(level.Seeds, figure.Latency{Avg: m.summary.Avg, P99: m.summary.P99})
+			level.Seeds = append(level.Seeds, figure.Latency{Avg: m.Latency.Avg, P99: m.Latency.P99})
 		}
 	}
 	return Figure{

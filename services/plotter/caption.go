@@ -14,7 +14,7 @@ func (c contents) caption() []string {
 
 // requests says how many requests the runs accepted.
 func (c contents) requests() string {
-	s := span(c.runs, func(m measuredRun) int { return m.Accepted }) + " requests"
+	s := span(c.runs, func(m Measured) int { return m.Accepted }) + " requests"
 	if len(c.runs) > 1 {
 		s += " a run"
 	}
@@ -54,8 +54,8 @@ func (c contents) notes() []string {
 	}
 	var unfinished, late []string
 	for _, cell := range c.bySeries() {
-		left := func(m measuredRun) int { return m.Accepted - m.Completed }
-		if slices.ContainsFunc(cell.runs, func(m measuredRun) bool { return left(m) > 0 }) {
+		left := func(m Measured) int { return m.Accepted - m.Completed }
+		if slices.ContainsFunc(cell.runs, func(m Measured) bool { return left(m) > 0 }) {
 			unfinished = append(unfinished, cell.series+" "+span(cell.runs, left))
 		}
 		for _, m := range cell.runs {
@@ -77,7 +77,7 @@ func (c contents) notes() []string {
 }
 
 // span is the range of a number over runs: "652" or "648 to 652".
-func span(runs []measuredRun, of func(measuredRun) int) string {
+func span(runs []Measured, of func(Measured) int) string {
 	low, high := of(runs[0]), of(runs[0])
 	for _, m := range runs {
 		low, high = min(low, of(m)), max(high, of(m))

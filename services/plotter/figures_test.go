@@ -69,12 +69,10 @@ func TestPrice(t *testing.T) {
 		testRun("e2e-8", "spotserve", 1, of("6.7B")), testRun("ondemand-9", "spotserve", 1, onDemand(5)),
 		testRun("e2e-10", "spotserve", 1, on("/tmp/a trace")), testRun("workload-11", "spotserve", 1, workload("A")),
 	}
-	url := newStore(t, runs...)
-	var nodes []store.NodeTime
-	for i, r := range runs {
-		nodes = append(nodes, store.NodeTime{Run: r.Run, Node: "node-0", Market: "spot", ToMS: 1000, USD: 40 * float64(i+1)})
+	for i := range runs {
+		runs[i].USDPerToken = float64(i + 1)
 	}
-	add(t, url, store.Batch{Nodes: nodes, Requests: tokens(runs)})
+	url := newStore(t, runs...)
 	f, err := plotter.Price(t.Context(), openReader(t, url), plotter.Query{})
 	if err != nil {
 		t.Fatal(err)
@@ -103,20 +101,6 @@ On-demand fleets(3,true) 8 nodes: 4/10/16`)
 	expect(t, "notes", strings.Join(p.Notes, "; "), "not in the store: "+missing+
 		"; on As+o and Bs+o, what exceeds the nodes of As and Bs at that instant is taken for on-demand; which nodes were is not published")
 	expect(t, "name", f.Name, "price-20B-artifact-none")
-}
-
-// tokens are the requests of newStore with 10 tokens each.
-func tokens(runs []store.Run) []store.RequestLatency {
-	var rows []store.RequestLatency
-	for i, r := range runs {
-		for j := range r.Completed {
-			start, ms := 0.0, 1000*float64(i+1)*float64(j+1)
-			rows = append(rows, store.RequestLatency{
-				Run: r.Run, Request: uint64(j), StartedMS: &start, FinishedMS: &ms, LatencyMS: &ms, TokensIn: 7, TokensOut: 3, Status: "completed",
-			})
-		}
-	}
-	return rows
 }
 
 func TestPriceOfAModelWithoutFleets(t *testing.T) {
@@ -177,23 +161,31 @@ func TestWorkloadCase(t *testing.T) {
 		"not in the store: reparallelization; requests not completed in a run, and not shown: SpotServe 1")
 	expect(t, "name", f.Name, "workload-case-20B-A-artifact-none-seed2")
 
-	for query, want := range map[plotter.Query]string{
-		{Seed: 1}:           "workload-1",
-		{Run: "workload-5"}: "workload-4 workload-5",
+	for _, tt := range []struct {
+		query plotter.Query
+		want  string
+	}{
+		{plotter.Query{Seed: 1}, "workload-1"},
+		{plotter.Query{Run: "workload-5"}, "workload-4 workload-5"},
+		{plotter.Query{Runs: []string{"workload-1", "workload-5"}}, "workload-1"},
 	} {
-		f, err := plotter.WorkloadCase(t.Context(), r, query)
+		f, err := plotter.WorkloadCase(t.Context(), r, tt.query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, fmt.Sprintf("runs of %+v", query), strings.Join(f.Runs, " "), want)
+		expect(t, fmt.Sprintf("runs of %+v", tt.query), strings.Join(f.Runs, " "), tt.want)
 	}
-	for query, want := range map[plotter.Query]string{
-		{Seed: 7, Trace: "A"}: "plot workload-case: the store has no finished workload run on trace A with seed 7; " +
-			"make one with: spotserve workload spotserve A --seed 7\nits workload runs, the newest first:",
-		{Seed: 3, Run: "workload-1"}: "plot workload-case: run workload-1 has seed 1, not 3; leave one of the two away",
+	for _, tt := range []struct {
+		query plotter.Query
+		want  string
+	}{
+		{plotter.Query{Seed: 7, Trace: "A"}, "plot workload-case: the store has no finished workload run on trace A with seed 7; " +
+			"make one with: spotserve workload spotserve A --seed 7\nits workload runs, the newest first:"},
+		{plotter.Query{Seed: 3, Run: "workload-1"}, "plot workload-case: run workload-1 has seed 1, not 3; leave one of the two away"},
+		{plotter.Query{Runs: []string{"workload-9"}}, "plot workload-case: the store has no finished workload run among workload-9; make one"},
 	} {
-		if _, err := plotter.WorkloadCase(t.Context(), r, query); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		if _, err := plotter.WorkloadCase(t.Context(), r, tt.query); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("got %v, want %s", err, tt.want)
 		}
 	}
 }

@@ -8,31 +8,19 @@ import (
 	"strings"
 
 	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/services/plotter/figure"
 )
-
-// measuredRun is a run with its latencies.
-type measuredRun struct {
-	store.Run
-	summary store.LatencySummary
-}
-
-func (m measuredRun) latencies() figure.Latencies {
-	s := m.summary
-	return figure.Latencies{s.Avg, s.P90, s.P95, s.P96, s.P97, s.P98, s.P99}
-}
 
 // cell is the runs of a place, one a seed, by seed.
 type cell struct {
 	place
-	runs []measuredRun
+	runs []Measured
 }
 
 // contents is what a query finds for a figure. It has at least one run.
 type contents struct {
-	runs  []measuredRun // all, in the order of their start
-	cells []cell        // those of the sheet's places that have runs, in order
-	empty []place       // the other places
+	runs  []Measured // all, in the order of their start
+	cells []cell     // those of the sheet's places that have runs, in order
+	empty []place    // the other places
 	// unmeasured are runs in which no request completed.
 	unmeasured []store.Run
 }
@@ -46,18 +34,18 @@ func (s sheet) collect(ctx context.Context, r store.Reader, q Query) (contents, 
 	}
 	var c contents
 	for _, run := range runs {
-		summary, err := store.Summary(ctx, r, run.Run)
+		m, err := Measure(ctx, r, run)
 		switch {
 		case err != nil:
 			return contents{}, fmt.Errorf("plot %s: %w", s.name, err)
-		case summary.N == 0:
+		case m.Latency.N == 0:
 			c.unmeasured = append(c.unmeasured, run)
 		default:
-			c.runs = append(c.runs, measuredRun{run, summary})
+			c.runs = append(c.runs, m)
 		}
 	}
 	if len(c.runs) == 0 {
-		return contents{}, &RefusedError{"plot " + s.name + ": " + noneCompleted(c.unmeasured)}
+		return contents{}, &RefusedError{Reason: "plot " + s.name + ": " + noneCompleted(c.unmeasured), NoRuns: true}
 	}
 	for _, p := range s.places {
 		if found := p.of(c.runs); len(found) > 0 {
@@ -70,14 +58,14 @@ func (s sheet) collect(ctx context.Context, r store.Reader, q Query) (contents, 
 }
 
 // of returns the place's runs by seed.
-func (p place) of(runs []measuredRun) []measuredRun {
-	var found []measuredRun
+func (p place) of(runs []Measured) []Measured {
+	var found []Measured
 	for _, m := range runs {
 		if p.holds(m.Run) {
 			found = append(found, m)
 		}
 	}
-	slices.SortFunc(found, func(a, b measuredRun) int { return cmp.Compare(a.Seed, b.Seed) })
+	slices.SortFunc(found, func(a, b Measured) int { return cmp.Compare(a.Seed, b.Seed) })
 	return found
 }
 

@@ -42,7 +42,11 @@ func (f Figure) Write(w io.Writer, format figure.Format) error {
 }
 
 // RefusedError says why there is nothing to draw, and what to do about it.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason string
+	// NoRuns: the store has no run that was asked for.
+	NoRuns bool
+}
 
 func (e *RefusedError) Error() string { return e.Reason }
 
@@ -53,7 +57,7 @@ func ForRun(ctx context.Context, r store.Reader, run string) ([]Figure, error) {
 	found, err := store.FindRun(ctx, r, run)
 	switch {
 	case errors.Is(err, store.ErrNoRun):
-		return nil, &RefusedError{"the store has no run " + run}
+		return nil, &RefusedError{Reason: "the store has no run " + run, NoRuns: true}
 	case err != nil:
 		return nil, fmt.Errorf("figures of a run: %w", err)
 	}
@@ -69,7 +73,7 @@ func ForRun(ctx context.Context, r store.Reader, run string) ([]Figure, error) {
 	case experiment.Ablation:
 		all = []makes{Ablation}
 	default:
-		return nil, &RefusedError{fmt.Sprintf("run %s is of kind %s, which has no figure", run, found.Kind)}
+		return nil, &RefusedError{Reason: fmt.Sprintf("run %s is of kind %s, which has no figure", run, found.Kind)}
 	}
 	figures := make([]Figure, len(all))
 	for i, f := range all {

@@ -24,7 +24,7 @@ func Price(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	}
 	first := c.runs[0]
 	notes := c.notes()
-	if slices.ContainsFunc(c.runs, func(m measuredRun) bool { return strings.HasSuffix(m.Trace, "+o") }) {
+	if slices.ContainsFunc(c.runs, func(m Measured) bool { return strings.HasSuffix(m.Trace, "+o") }) {
 		notes = append(notes, "on As+o and Bs+o, what exceeds the nodes of As and Bs at that instant is taken for on-demand; which nodes were is not published")
 	}
 	p := figure.Price{Text: figure.Text{
@@ -34,11 +34,7 @@ func Price(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	for _, cell := range c.cells {
 		point := figure.PricePoint{Label: cell.point}
 		for _, m := range cell.runs {
-			cost, err := store.CostSummary(ctx, r, m.Run.Run)
-			if err != nil {
-				return Figure{}, fmt.Errorf("plot price: %w", err)
-			}
-			point.Seeds = append(point.Seeds, figure.CostLatency{USDPerToken: cost.USDPerToken, Avg: m.summary.Avg, P99: m.summary.P99})
+			point.Seeds = append(point.Seeds, figure.CostLatency{USDPerToken: m.USDPerToken, Avg: m.Latency.Avg, P99: m.Latency.P99})
 		}
 		if n := len(p.Series); n == 0 || p.Series[n-1].Look != cell.look {
 			p.Series = append(p.Series, figure.PriceSeries{Label: cell.series, Look: cell.look, Joined: cell.look == onDemandLook})

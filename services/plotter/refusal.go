@@ -24,7 +24,7 @@ func (s sheet) refuseChoice(how, choose string, groups []group) error {
 			b.WriteString(describe(run))
 		}
 	}
-	return &RefusedError{b.String()}
+	return &RefusedError{Reason: b.String()}
 }
 
 // refuseNothing says what there is instead and how to make what was asked for.
@@ -49,6 +49,9 @@ func (s sheet) refuseNothing(ctx context.Context, r store.Reader, q Query) error
 		asked += " with seed " + seedName(q.Seed)
 		command += " --seed " + seedName(q.Seed)
 	}
+	if len(q.Runs) > 0 {
+		asked += " among " + strings.Join(q.Runs[:min(len(q.Runs), mostListed)], ", ")
+	}
 	return s.refuseWithRuns(ctx, r, fmt.Sprintf("plot %s: the store has %s; make one with: %s", s.name, asked, command))
 }
 
@@ -63,7 +66,7 @@ func (s sheet) refuseWithRuns(ctx context.Context, r store.Reader, reason string
 	}
 	runs = slices.DeleteFunc(runs, func(run store.Run) bool { return !slices.Contains(s.kinds, experiment.Kind(run.Kind)) })
 	if len(runs) == 0 {
-		return &RefusedError{reason + fmt.Sprintf("\nit has no %s runs at all", s.kindNames())}
+		return &RefusedError{Reason: reason + fmt.Sprintf("\nit has no %s runs at all", s.kindNames()), NoRuns: true}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nits %s runs, the newest first:", reason, s.kindNames())
@@ -74,7 +77,7 @@ func (s sheet) refuseWithRuns(ctx context.Context, r store.Reader, reason string
 	if more := len(runs) - mostListed; more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
-	return &RefusedError{b.String()}
+	return &RefusedError{Reason: b.String(), NoRuns: true}
 }
 
 func (s sheet) kindNames() string {

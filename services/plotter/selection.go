@@ -24,6 +24,13 @@ type Query struct {
 	// Run selects the model, the trace and all settings of this run, and its
 	// seed where that matters.
 	Run string
+	// Runs are the only runs to choose from; empty: all of the store.
+	Runs []string
+}
+
+// allows tells whether a run is one to choose from.
+func (q Query) allows(run store.Run) bool {
+	return len(q.Runs) == 0 || slices.Contains(q.Runs, run.Run)
 }
 
 // sheet says which runs a figure shows, and where.
@@ -87,15 +94,16 @@ func (s sheet) selectRuns(ctx context.Context, r store.Reader, q Query) ([]store
 		if err != nil {
 			return nil, err
 		}
-		q = Query{Run: q.Run, Model: like.Model, Trace: like.Trace, Arrivals: like.Arrivals, Quirks: like.Quirks, Seed: like.Seed}
+		q = Query{Runs: q.Runs, Run: q.Run, Model: like.Model, Trace: like.Trace, Arrivals: like.Arrivals, Quirks: like.Quirks, Seed: like.Seed}
 		want = func(run store.Run) bool { return settingsOf(run) == settingsOf(like) }
 	}
-	runs, err := store.LatestFinished(ctx, r, store.Filter{Model: q.Model})
+	runs, err := store.ListRuns(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("plot %s: %w", s.name, err)
 	}
 	runs = slices.DeleteFunc(runs, func(run store.Run) bool {
-		return !slices.Contains(s.kinds, experiment.Kind(run.Kind)) || !s.shows(run) || !want(run) ||
+		return run.Status != "finished" || !q.allows(run) || q.Model != "" && run.Model != q.Model ||
+			!slices.Contains(s.kinds, experiment.Kind(run.Kind)) || !s.shows(run) || !want(run) ||
 			!s.traces && q.Trace != "" && run.Trace != q.Trace ||
 			s.oneSeed && q.Seed != 0 && run.Seed != q.Seed ||
 			q.Arrivals != "" && run.Arrivals != q.Arrivals || q.Quirks != "" && run.Quirks != q.Quirks
@@ -103,7 +111,7 @@ func (s sheet) selectRuns(ctx context.Context, r store.Reader, q Query) ([]store
 	if len(runs) == 0 {
 		return nil, s.refuseNothing(ctx, r, q)
 	}
-	runs = s.withoutBystanders(runs)
+	runs = s.newest(s.withoutBystanders(runs))
 	if groups := groupBy(runs, s.subject); len(groups) > 1 {
 		return nil, s.refuseChoice("are of different "+s.subjects(), s.choices(), groups)
 	}
@@ -113,7 +121,7 @@ func (s sheet) selectRuns(ctx context.Context, r store.Reader, q Query) ([]store
 	if s.oneSeed {
 		runs = s.fullestSeed(runs)
 	}
-	return s.newest(runs), nil
+	return runs, nil
 }
 
 // withoutBystanders leaves out what stands beside nothing: runs of another
@@ -153,15 +161,18 @@ func (s sheet) fullestSeed(runs []store.Run) []store.Run {
 	return best
 }
 
-// newest keeps the last run of each place and seed: runs of two kinds can stand
-// in one.
+// newest keeps the last run of each place, subject, setting and seed. Runs of
+// two kinds can stand in one place, and what was run at another time scale, or
+// in virtual time, is the same experiment.
 func (s sheet) newest(runs []store.Run) []store.Run {
 	type spot struct {
-		place int
-		seed  uint64
+		place             int
+		subject, settings string
+		seed              uint64
 	}
 	at := func(run store.Run) spot {
-		return spot{slices.IndexFunc(s.places, func(p place) bool { return p.holds(run) }), run.Seed}
+		i := slices.IndexFunc(s.places, func(p place) bool { return p.holds(run) })
+		return spot{i, s.subject(run), settingsOf(run), run.Seed}
 	}
 	last := map[spot]string{}
 	for _, run := range runs {
@@ -187,11 +198,11 @@ func (s sheet) findFinished(ctx context.Context, r store.Reader, q Query) (store
 	case err != nil:
 		return run, fmt.Errorf("plot %s: %w", s.name, err)
 	case !slices.Contains(s.kinds, experiment.Kind(run.Kind)):
-		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is of kind %s, not %s", s.name, q.Run, run.Kind, s.kindNames())}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s is of kind %s, not %s", s.name, q.Run, run.Kind, s.kindNames())}
 	case !s.shows(run):
-		return run, &RefusedError{fmt.Sprintf("plot %s: %s on %s has no place on this figure", s.name, describe(run), run.Trace)}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: %s on %s has no place on this figure", s.name, describe(run), run.Trace)}
 	case run.Status != "finished":
-		return run, &RefusedError{fmt.Sprintf("plot %s: run %s is %s; only finished runs are drawn", s.name, q.Run, run.Status)}
+		return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s is %s; only finished runs are drawn", s.name, q.Run, run.Status)}
 	}
 	for _, f := range []struct{ name, asked, has string }{
 		{"model", q.Model, run.Model}, {"trace", q.Trace, run.Trace},
@@ -199,7 +210,7 @@ func (s sheet) findFinished(ctx context.Context, r store.Reader, q Query) (store
 		{"seed", seedName(q.Seed), seedName(run.Seed)},
 	} {
 		if f.asked != "" && f.asked != f.has {
-			return run, &RefusedError{fmt.Sprintf("plot %s: run %s has %s %s, not %s; leave one of the two away", s.name, q.Run, f.name, f.has, f.asked)}
+			return run, &RefusedError{Reason: fmt.Sprintf("plot %s: run %s has %s %s, not %s; leave one of the two away", s.name, q.Run, f.name, f.has, f.asked)}
 		}
 	}
 	return run, nil

@@ -3,6 +3,7 @@ package parity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,9 @@ type cast struct {
 	// over gives a service the bus that it sees; nil: the bus itself.
 	over        func(b bus.Bus, service string, nodes []string) bus.Bus
 	reorderWait time.Duration // 0: the planner's default
+	// planners are the buses of planners that compete for the lease, the first
+	// before the others; nil: one planner.
+	planners []func(bus.Bus) bus.Bus
 }
 
 // play runs an experiment on the services in a bubble, where waiting takes no
@@ -94,9 +98,25 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 			Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
 		}))
 	}
-	setUp(planner.Setup(g, planner.Options{
-		Bus: over(b, "planner", nil), Log: log, Metrics: metrics, Ready: ready, ReorderWait: wait,
-	}))
+	planners := c.planners
+	if planners == nil {
+		planners = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, "planner", nil) }}
+	}
+	for i, of := range planners {
+		// One that fails takes nobody along: processes of their own end alone.
+		alone := new(run.Group)
+		setUp(planner.Setup(alone, planner.Options{
+			Bus: of(b), Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: fmt.Sprint(i),
+		}))
+		ctx, cancel := context.WithCancel(context.Background())
+		alone.Add(run.ContextHandler(ctx))
+		g.Add(func() error {
+			time.Sleep(time.Duration(i) * time.Second) // the first leads first
+			err := alone.Run()
+			<-ctx.Done()
+			return err
+		}, func(error) { cancel() })
+	}
 	setUp(tracereplayer.Setup(g, tracereplayer.Options{
 		Bus: over(b, "trace-replayer", nil), Log: log, Metrics: metrics, Ready: ready,
 	}))

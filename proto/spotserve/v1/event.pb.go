@@ -32,9 +32,11 @@ const (
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	// Who said it: "replayer", "planner", "collector", or the worker's node.
+	// Who said it: "replayer", "planner", "collector", the worker's node, or
+	// "notice/" and the node whose cloud said it.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Counts the events of source in this run, from 1.
+	// Counts the events of source in this run, from 1; of a notice source, which
+	// may begin anew, it grows.
 	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The node that a command is for; empty on facts.
 	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
@@ -61,6 +63,8 @@ type Event struct {
 	//	*Event_InstanceLost
 	//	*Event_ThroughputRequired
 	//	*Event_RunEnded
+	//	*Event_PreemptionCancelled
+	//	*Event_RebalanceRecommended
 	//	*Event_RequestArrived
 	//	*Event_RequestCompleted
 	//	*Event_RequestUnfinished
@@ -80,6 +84,8 @@ type Event struct {
 	//	*Event_TokensCommitted
 	//	*Event_BatchCompleted
 	//	*Event_PipelineExited
+	//	*Event_RequestsJoined
+	//	*Event_RequestsLeft
 	//	*Event_WatermarkAdvanced
 	//	*Event_TimerFired
 	//	*Event_RunRecorded
@@ -260,6 +266,24 @@ func (x *Event) GetRunEnded() *RunEnded {
 	return nil
 }
 
+func (x *Event) GetPreemptionCancelled() *PreemptionCancelled {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PreemptionCancelled); ok {
+			return x.PreemptionCancelled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRebalanceRecommended() *RebalanceRecommended {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RebalanceRecommended); ok {
+			return x.RebalanceRecommended
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetRequestArrived() *RequestArrived {
 	if x != nil {
 		if x, ok := x.Body.(*Event_RequestArrived); ok {
@@ -431,6 +455,24 @@ func (x *Event) GetPipelineExited() *PipelineExited {
 	return nil
 }
 
+func (x *Event) GetRequestsJoined() *RequestsJoined {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestsJoined); ok {
+			return x.RequestsJoined
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRequestsLeft() *RequestsLeft {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestsLeft); ok {
+			return x.RequestsLeft
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetWatermarkAdvanced() *WatermarkAdvanced {
 	if x != nil {
 		if x, ok := x.Body.(*Event_WatermarkAdvanced); ok {
@@ -506,6 +548,14 @@ type Event_ThroughputRequired struct {
 
 type Event_RunEnded struct {
 	RunEnded *RunEnded `protobuf:"bytes,26,opt,name=run_ended,json=runEnded,proto3,oneof"`
+}
+
+type Event_PreemptionCancelled struct {
+	PreemptionCancelled *PreemptionCancelled `protobuf:"bytes,33,opt,name=preemption_cancelled,json=preemptionCancelled,proto3,oneof"`
+}
+
+type Event_RebalanceRecommended struct {
+	RebalanceRecommended *RebalanceRecommended `protobuf:"bytes,34,opt,name=rebalance_recommended,json=rebalanceRecommended,proto3,oneof"`
 }
 
 type Event_RequestArrived struct {
@@ -584,6 +634,14 @@ type Event_PipelineExited struct {
 	PipelineExited *PipelineExited `protobuf:"bytes,85,opt,name=pipeline_exited,json=pipelineExited,proto3,oneof"`
 }
 
+type Event_RequestsJoined struct {
+	RequestsJoined *RequestsJoined `protobuf:"bytes,86,opt,name=requests_joined,json=requestsJoined,proto3,oneof"`
+}
+
+type Event_RequestsLeft struct {
+	RequestsLeft *RequestsLeft `protobuf:"bytes,87,opt,name=requests_left,json=requestsLeft,proto3,oneof"`
+}
+
 type Event_WatermarkAdvanced struct {
 	WatermarkAdvanced *WatermarkAdvanced `protobuf:"bytes,100,opt,name=watermark_advanced,json=watermarkAdvanced,proto3,oneof"`
 }
@@ -617,6 +675,10 @@ func (*Event_InstanceLost) isEvent_Body() {}
 func (*Event_ThroughputRequired) isEvent_Body() {}
 
 func (*Event_RunEnded) isEvent_Body() {}
+
+func (*Event_PreemptionCancelled) isEvent_Body() {}
+
+func (*Event_RebalanceRecommended) isEvent_Body() {}
 
 func (*Event_RequestArrived) isEvent_Body() {}
 
@@ -655,6 +717,10 @@ func (*Event_TokensCommitted) isEvent_Body() {}
 func (*Event_BatchCompleted) isEvent_Body() {}
 
 func (*Event_PipelineExited) isEvent_Body() {}
+
+func (*Event_RequestsJoined) isEvent_Body() {}
+
+func (*Event_RequestsLeft) isEvent_Body() {}
 
 func (*Event_WatermarkAdvanced) isEvent_Body() {}
 
@@ -814,7 +880,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xcc\x13\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\x8b\x16\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -834,7 +900,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\x12preemption_noticed\x18\x17 \x01(\v2\x1f.spotserve.v1.PreemptionNoticedH\x00R\x11preemptionNoticed\x12A\n" +
 	"\rinstance_lost\x18\x18 \x01(\v2\x1a.spotserve.v1.InstanceLostH\x00R\finstanceLost\x12S\n" +
 	"\x13throughput_required\x18\x19 \x01(\v2 .spotserve.v1.ThroughputRequiredH\x00R\x12throughputRequired\x125\n" +
-	"\trun_ended\x18\x1a \x01(\v2\x16.spotserve.v1.RunEndedH\x00R\brunEnded\x12G\n" +
+	"\trun_ended\x18\x1a \x01(\v2\x16.spotserve.v1.RunEndedH\x00R\brunEnded\x12V\n" +
+	"\x14preemption_cancelled\x18! \x01(\v2!.spotserve.v1.PreemptionCancelledH\x00R\x13preemptionCancelled\x12Y\n" +
+	"\x15rebalance_recommended\x18\" \x01(\v2\".spotserve.v1.RebalanceRecommendedH\x00R\x14rebalanceRecommended\x12G\n" +
 	"\x0frequest_arrived\x18( \x01(\v2\x1c.spotserve.v1.RequestArrivedH\x00R\x0erequestArrived\x12M\n" +
 	"\x11request_completed\x18) \x01(\v2\x1e.spotserve.v1.RequestCompletedH\x00R\x10requestCompleted\x12P\n" +
 	"\x12request_unfinished\x18* \x01(\v2\x1f.spotserve.v1.RequestUnfinishedH\x00R\x11requestUnfinished\x12G\n" +
@@ -853,7 +921,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\rbatch_started\x18R \x01(\v2\x1a.spotserve.v1.BatchStartedH\x00R\fbatchStarted\x12J\n" +
 	"\x10tokens_committed\x18S \x01(\v2\x1d.spotserve.v1.TokensCommittedH\x00R\x0ftokensCommitted\x12G\n" +
 	"\x0fbatch_completed\x18T \x01(\v2\x1c.spotserve.v1.BatchCompletedH\x00R\x0ebatchCompleted\x12G\n" +
-	"\x0fpipeline_exited\x18U \x01(\v2\x1c.spotserve.v1.PipelineExitedH\x00R\x0epipelineExited\x12P\n" +
+	"\x0fpipeline_exited\x18U \x01(\v2\x1c.spotserve.v1.PipelineExitedH\x00R\x0epipelineExited\x12G\n" +
+	"\x0frequests_joined\x18V \x01(\v2\x1c.spotserve.v1.RequestsJoinedH\x00R\x0erequestsJoined\x12A\n" +
+	"\rrequests_left\x18W \x01(\v2\x1a.spotserve.v1.RequestsLeftH\x00R\frequestsLeft\x12P\n" +
 	"\x12watermark_advanced\x18d \x01(\v2\x1f.spotserve.v1.WatermarkAdvancedH\x00R\x11watermarkAdvanced\x12;\n" +
 	"\vtimer_fired\x18e \x01(\v2\x18.spotserve.v1.TimerFiredH\x00R\n" +
 	"timerFired\x12>\n" +
@@ -886,39 +956,43 @@ func file_spotserve_v1_event_proto_rawDescGZIP() []byte {
 
 var file_spotserve_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_spotserve_v1_event_proto_goTypes = []any{
-	(*Event)(nil),               // 0: spotserve.v1.Event
-	(*EventId)(nil),             // 1: spotserve.v1.EventId
-	(*WatermarkAdvanced)(nil),   // 2: spotserve.v1.WatermarkAdvanced
-	(*TimerFired)(nil),          // 3: spotserve.v1.TimerFired
-	(*RunStarted)(nil),          // 4: spotserve.v1.RunStarted
-	(*AcquisitionNoticed)(nil),  // 5: spotserve.v1.AcquisitionNoticed
-	(*InstanceAcquired)(nil),    // 6: spotserve.v1.InstanceAcquired
-	(*PreemptionNoticed)(nil),   // 7: spotserve.v1.PreemptionNoticed
-	(*InstanceLost)(nil),        // 8: spotserve.v1.InstanceLost
-	(*ThroughputRequired)(nil),  // 9: spotserve.v1.ThroughputRequired
-	(*RunEnded)(nil),            // 10: spotserve.v1.RunEnded
-	(*RequestArrived)(nil),      // 11: spotserve.v1.RequestArrived
-	(*RequestCompleted)(nil),    // 12: spotserve.v1.RequestCompleted
-	(*RequestUnfinished)(nil),   // 13: spotserve.v1.RequestUnfinished
-	(*RequestRefused)(nil),      // 14: spotserve.v1.RequestRefused
-	(*ConfigChosen)(nil),        // 15: spotserve.v1.ConfigChosen
-	(*MigrationPlanned)(nil),    // 16: spotserve.v1.MigrationPlanned
-	(*ApplyMigration)(nil),      // 17: spotserve.v1.ApplyMigration
-	(*AssignRequests)(nil),      // 18: spotserve.v1.AssignRequests
-	(*ArrangeInterruption)(nil), // 19: spotserve.v1.ArrangeInterruption
-	(*StopPipeline)(nil),        // 20: spotserve.v1.StopPipeline
-	(*Drain)(nil),               // 21: spotserve.v1.Drain
-	(*NodeTimeAccounted)(nil),   // 22: spotserve.v1.NodeTimeAccounted
-	(*RunFinished)(nil),         // 23: spotserve.v1.RunFinished
-	(*ContextMigrated)(nil),     // 24: spotserve.v1.ContextMigrated
-	(*StageStarted)(nil),        // 25: spotserve.v1.StageStarted
-	(*BatchStarted)(nil),        // 26: spotserve.v1.BatchStarted
-	(*TokensCommitted)(nil),     // 27: spotserve.v1.TokensCommitted
-	(*BatchCompleted)(nil),      // 28: spotserve.v1.BatchCompleted
-	(*PipelineExited)(nil),      // 29: spotserve.v1.PipelineExited
-	(*RunRecorded)(nil),         // 30: spotserve.v1.RunRecorded
-	(*PlannerElected)(nil),      // 31: spotserve.v1.PlannerElected
-	(*SourcesGivenUp)(nil),      // 32: spotserve.v1.SourcesGivenUp
+	(*Event)(nil),                // 0: spotserve.v1.Event
+	(*EventId)(nil),              // 1: spotserve.v1.EventId
+	(*WatermarkAdvanced)(nil),    // 2: spotserve.v1.WatermarkAdvanced
+	(*TimerFired)(nil),           // 3: spotserve.v1.TimerFired
+	(*RunStarted)(nil),           // 4: spotserve.v1.RunStarted
+	(*AcquisitionNoticed)(nil),   // 5: spotserve.v1.AcquisitionNoticed
+	(*InstanceAcquired)(nil),     // 6: spotserve.v1.InstanceAcquired
+	(*PreemptionNoticed)(nil),    // 7: spotserve.v1.PreemptionNoticed
+	(*InstanceLost)(nil),         // 8: spotserve.v1.InstanceLost
+	(*ThroughputRequired)(nil),   // 9: spotserve.v1.ThroughputRequired
+	(*RunEnded)(nil),             // 10: spotserve.v1.RunEnded
+	(*PreemptionCancelled)(nil),  // 11: spotserve.v1.PreemptionCancelled
+	(*RebalanceRecommended)(nil), // 12: spotserve.v1.RebalanceRecommended
+	(*RequestArrived)(nil),       // 13: spotserve.v1.RequestArrived
+	(*RequestCompleted)(nil),     // 14: spotserve.v1.RequestCompleted
+	(*RequestUnfinished)(nil),    // 15: spotserve.v1.RequestUnfinished
+	(*RequestRefused)(nil),       // 16: spotserve.v1.RequestRefused
+	(*ConfigChosen)(nil),         // 17: spotserve.v1.ConfigChosen
+	(*MigrationPlanned)(nil),     // 18: spotserve.v1.MigrationPlanned
+	(*ApplyMigration)(nil),       // 19: spotserve.v1.ApplyMigration
+	(*AssignRequests)(nil),       // 20: spotserve.v1.AssignRequests
+	(*ArrangeInterruption)(nil),  // 21: spotserve.v1.ArrangeInterruption
+	(*StopPipeline)(nil),         // 22: spotserve.v1.StopPipeline
+	(*Drain)(nil),                // 23: spotserve.v1.Drain
+	(*NodeTimeAccounted)(nil),    // 24: spotserve.v1.NodeTimeAccounted
+	(*RunFinished)(nil),          // 25: spotserve.v1.RunFinished
+	(*ContextMigrated)(nil),      // 26: spotserve.v1.ContextMigrated
+	(*StageStarted)(nil),         // 27: spotserve.v1.StageStarted
+	(*BatchStarted)(nil),         // 28: spotserve.v1.BatchStarted
+	(*TokensCommitted)(nil),      // 29: spotserve.v1.TokensCommitted
+	(*BatchCompleted)(nil),       // 30: spotserve.v1.BatchCompleted
+	(*PipelineExited)(nil),       // 31: spotserve.v1.PipelineExited
+	(*RequestsJoined)(nil),       // 32: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),         // 33: spotserve.v1.RequestsLeft
+	(*RunRecorded)(nil),          // 34: spotserve.v1.RunRecorded
+	(*PlannerElected)(nil),       // 35: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),       // 36: spotserve.v1.SourcesGivenUp
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -929,35 +1003,39 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	8,  // 5: spotserve.v1.Event.instance_lost:type_name -> spotserve.v1.InstanceLost
 	9,  // 6: spotserve.v1.Event.throughput_required:type_name -> spotserve.v1.ThroughputRequired
 	10, // 7: spotserve.v1.Event.run_ended:type_name -> spotserve.v1.RunEnded
-	11, // 8: spotserve.v1.Event.request_arrived:type_name -> spotserve.v1.RequestArrived
-	12, // 9: spotserve.v1.Event.request_completed:type_name -> spotserve.v1.RequestCompleted
-	13, // 10: spotserve.v1.Event.request_unfinished:type_name -> spotserve.v1.RequestUnfinished
-	14, // 11: spotserve.v1.Event.request_refused:type_name -> spotserve.v1.RequestRefused
-	15, // 12: spotserve.v1.Event.config_chosen:type_name -> spotserve.v1.ConfigChosen
-	16, // 13: spotserve.v1.Event.migration_planned:type_name -> spotserve.v1.MigrationPlanned
-	17, // 14: spotserve.v1.Event.apply_migration:type_name -> spotserve.v1.ApplyMigration
-	18, // 15: spotserve.v1.Event.assign_requests:type_name -> spotserve.v1.AssignRequests
-	19, // 16: spotserve.v1.Event.arrange_interruption:type_name -> spotserve.v1.ArrangeInterruption
-	20, // 17: spotserve.v1.Event.stop_pipeline:type_name -> spotserve.v1.StopPipeline
-	21, // 18: spotserve.v1.Event.drain:type_name -> spotserve.v1.Drain
-	22, // 19: spotserve.v1.Event.node_time_accounted:type_name -> spotserve.v1.NodeTimeAccounted
-	23, // 20: spotserve.v1.Event.run_finished:type_name -> spotserve.v1.RunFinished
-	24, // 21: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
-	25, // 22: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
-	26, // 23: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
-	27, // 24: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
-	28, // 25: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
-	29, // 26: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
-	2,  // 27: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
-	3,  // 28: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
-	30, // 29: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
-	31, // 30: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
-	32, // 31: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	11, // 8: spotserve.v1.Event.preemption_cancelled:type_name -> spotserve.v1.PreemptionCancelled
+	12, // 9: spotserve.v1.Event.rebalance_recommended:type_name -> spotserve.v1.RebalanceRecommended
+	13, // 10: spotserve.v1.Event.request_arrived:type_name -> spotserve.v1.RequestArrived
+	14, // 11: spotserve.v1.Event.request_completed:type_name -> spotserve.v1.RequestCompleted
+	15, // 12: spotserve.v1.Event.request_unfinished:type_name -> spotserve.v1.RequestUnfinished
+	16, // 13: spotserve.v1.Event.request_refused:type_name -> spotserve.v1.RequestRefused
+	17, // 14: spotserve.v1.Event.config_chosen:type_name -> spotserve.v1.ConfigChosen
+	18, // 15: spotserve.v1.Event.migration_planned:type_name -> spotserve.v1.MigrationPlanned
+	19, // 16: spotserve.v1.Event.apply_migration:type_name -> spotserve.v1.ApplyMigration
+	20, // 17: spotserve.v1.Event.assign_requests:type_name -> spotserve.v1.AssignRequests
+	21, // 18: spotserve.v1.Event.arrange_interruption:type_name -> spotserve.v1.ArrangeInterruption
+	22, // 19: spotserve.v1.Event.stop_pipeline:type_name -> spotserve.v1.StopPipeline
+	23, // 20: spotserve.v1.Event.drain:type_name -> spotserve.v1.Drain
+	24, // 21: spotserve.v1.Event.node_time_accounted:type_name -> spotserve.v1.NodeTimeAccounted
+	25, // 22: spotserve.v1.Event.run_finished:type_name -> spotserve.v1.RunFinished
+	26, // 23: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
+	27, // 24: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
+	28, // 25: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
+	29, // 26: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
+	30, // 27: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
+	31, // 28: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
+	32, // 29: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
+	33, // 30: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
+	2,  // 31: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
+	3,  // 32: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
+	34, // 33: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
+	35, // 34: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
+	36, // 35: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -978,6 +1056,8 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_InstanceLost)(nil),
 		(*Event_ThroughputRequired)(nil),
 		(*Event_RunEnded)(nil),
+		(*Event_PreemptionCancelled)(nil),
+		(*Event_RebalanceRecommended)(nil),
 		(*Event_RequestArrived)(nil),
 		(*Event_RequestCompleted)(nil),
 		(*Event_RequestUnfinished)(nil),
@@ -997,6 +1077,8 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_TokensCommitted)(nil),
 		(*Event_BatchCompleted)(nil),
 		(*Event_PipelineExited)(nil),
+		(*Event_RequestsJoined)(nil),
+		(*Event_RequestsLeft)(nil),
 		(*Event_WatermarkAdvanced)(nil),
 		(*Event_TimerFired)(nil),
 		(*Event_RunRecorded)(nil),

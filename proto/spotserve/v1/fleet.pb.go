@@ -276,6 +276,97 @@ func (x *PreemptionNoticed) GetDeadlineNs() int64 {
 	return 0
 }
 
+// PreemptionCancelled takes back what PreemptionNoticed said: nodes stay.
+type PreemptionCancelled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreemptionCancelled) Reset() {
+	*x = PreemptionCancelled{}
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreemptionCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreemptionCancelled) ProtoMessage() {}
+
+func (x *PreemptionCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreemptionCancelled.ProtoReflect.Descriptor instead.
+func (*PreemptionCancelled) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PreemptionCancelled) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// RebalanceRecommended says that nodes are more likely to go than others, at no
+// known time.
+type RebalanceRecommended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceRecommended) Reset() {
+	*x = RebalanceRecommended{}
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceRecommended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceRecommended) ProtoMessage() {}
+
+func (x *RebalanceRecommended) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceRecommended.ProtoReflect.Descriptor instead.
+func (*RebalanceRecommended) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RebalanceRecommended) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
 // InstanceLost says that nodes have gone, with all they held.
 type InstanceLost struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -286,7 +377,7 @@ type InstanceLost struct {
 
 func (x *InstanceLost) Reset() {
 	*x = InstanceLost{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[4]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -298,7 +389,7 @@ func (x *InstanceLost) String() string {
 func (*InstanceLost) ProtoMessage() {}
 
 func (x *InstanceLost) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[4]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -311,7 +402,7 @@ func (x *InstanceLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLost.ProtoReflect.Descriptor instead.
 func (*InstanceLost) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstanceLost) GetNodes() []string {
@@ -334,7 +425,7 @@ type ThroughputRequired struct {
 
 func (x *ThroughputRequired) Reset() {
 	*x = ThroughputRequired{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[5]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +437,7 @@ func (x *ThroughputRequired) String() string {
 func (*ThroughputRequired) ProtoMessage() {}
 
 func (x *ThroughputRequired) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[5]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +450,7 @@ func (x *ThroughputRequired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThroughputRequired.ProtoReflect.Descriptor instead.
 func (*ThroughputRequired) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ThroughputRequired) GetRequestsPerSecond() float64 {
@@ -386,7 +477,7 @@ type RunEnded struct {
 
 func (x *RunEnded) Reset() {
 	*x = RunEnded{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[6]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +489,7 @@ func (x *RunEnded) String() string {
 func (*RunEnded) ProtoMessage() {}
 
 func (x *RunEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[6]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +502,7 @@ func (x *RunEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEnded.ProtoReflect.Descriptor instead.
 func (*RunEnded) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunEnded) GetReason() EndReason {
@@ -433,7 +524,7 @@ type Instance struct {
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +536,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +549,7 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Instance) GetNode() string {
@@ -499,7 +590,11 @@ const file_spotserve_v1_fleet_proto_rawDesc = "" +
 	"\x11PreemptionNoticed\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12\x1f\n" +
 	"\vdeadline_ns\x18\x02 \x01(\x03R\n" +
-	"deadlineNs\"$\n" +
+	"deadlineNs\"+\n" +
+	"\x13PreemptionCancelled\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\",\n" +
+	"\x14RebalanceRecommended\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"$\n" +
 	"\fInstanceLost\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"]\n" +
 	"\x12ThroughputRequired\x12.\n" +
@@ -529,26 +624,28 @@ func file_spotserve_v1_fleet_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_fleet_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_spotserve_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_spotserve_v1_fleet_proto_goTypes = []any{
-	(EndReason)(0),             // 0: spotserve.v1.EndReason
-	(*RunStarted)(nil),         // 1: spotserve.v1.RunStarted
-	(*AcquisitionNoticed)(nil), // 2: spotserve.v1.AcquisitionNoticed
-	(*InstanceAcquired)(nil),   // 3: spotserve.v1.InstanceAcquired
-	(*PreemptionNoticed)(nil),  // 4: spotserve.v1.PreemptionNoticed
-	(*InstanceLost)(nil),       // 5: spotserve.v1.InstanceLost
-	(*ThroughputRequired)(nil), // 6: spotserve.v1.ThroughputRequired
-	(*RunEnded)(nil),           // 7: spotserve.v1.RunEnded
-	(*Instance)(nil),           // 8: spotserve.v1.Instance
-	(*Spec)(nil),               // 9: spotserve.v1.Spec
-	(Market)(0),                // 10: spotserve.v1.Market
+	(EndReason)(0),               // 0: spotserve.v1.EndReason
+	(*RunStarted)(nil),           // 1: spotserve.v1.RunStarted
+	(*AcquisitionNoticed)(nil),   // 2: spotserve.v1.AcquisitionNoticed
+	(*InstanceAcquired)(nil),     // 3: spotserve.v1.InstanceAcquired
+	(*PreemptionNoticed)(nil),    // 4: spotserve.v1.PreemptionNoticed
+	(*PreemptionCancelled)(nil),  // 5: spotserve.v1.PreemptionCancelled
+	(*RebalanceRecommended)(nil), // 6: spotserve.v1.RebalanceRecommended
+	(*InstanceLost)(nil),         // 7: spotserve.v1.InstanceLost
+	(*ThroughputRequired)(nil),   // 8: spotserve.v1.ThroughputRequired
+	(*RunEnded)(nil),             // 9: spotserve.v1.RunEnded
+	(*Instance)(nil),             // 10: spotserve.v1.Instance
+	(*Spec)(nil),                 // 11: spotserve.v1.Spec
+	(Market)(0),                  // 12: spotserve.v1.Market
 }
 var file_spotserve_v1_fleet_proto_depIdxs = []int32{
-	9,  // 0: spotserve.v1.RunStarted.spec:type_name -> spotserve.v1.Spec
-	8,  // 1: spotserve.v1.AcquisitionNoticed.instances:type_name -> spotserve.v1.Instance
-	8,  // 2: spotserve.v1.InstanceAcquired.instances:type_name -> spotserve.v1.Instance
+	11, // 0: spotserve.v1.RunStarted.spec:type_name -> spotserve.v1.Spec
+	10, // 1: spotserve.v1.AcquisitionNoticed.instances:type_name -> spotserve.v1.Instance
+	10, // 2: spotserve.v1.InstanceAcquired.instances:type_name -> spotserve.v1.Instance
 	0,  // 3: spotserve.v1.RunEnded.reason:type_name -> spotserve.v1.EndReason
-	10, // 4: spotserve.v1.Instance.market:type_name -> spotserve.v1.Market
+	12, // 4: spotserve.v1.Instance.market:type_name -> spotserve.v1.Market
 	5,  // [5:5] is the sub-list for method output_type
 	5,  // [5:5] is the sub-list for method input_type
 	5,  // [5:5] is the sub-list for extension type_name
@@ -568,7 +665,7 @@ func file_spotserve_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_fleet_proto_rawDesc), len(file_spotserve_v1_fleet_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -920,7 +920,10 @@ type ApplyMigration struct {
 	// That this node has a new stage of.
 	Pipelines []*PipelineStart `protobuf:"bytes,7,rep,name=pipelines,proto3" json:"pipelines,omitempty"`
 	// Pipelines of this node that run on untouched.
-	Keep          []int64 `protobuf:"varint,8,rep,packed,name=keep,proto3" json:"keep,omitempty"`
+	Keep []int64 `protobuf:"varint,8,rep,packed,name=keep,proto3" json:"keep,omitempty"`
+	// KV memory of a pipeline, in tokens, that bounds a continuous batch; 0 with
+	// static ones.
+	KvTokens      int64 `protobuf:"varint,9,opt,name=kv_tokens,json=kvTokens,proto3" json:"kv_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1009,6 +1012,13 @@ func (x *ApplyMigration) GetKeep() []int64 {
 		return x.Keep
 	}
 	return nil
+}
+
+func (x *ApplyMigration) GetKvTokens() int64 {
+	if x != nil {
+		return x.KvTokens
+	}
+	return 0
 }
 
 // PipelineStart says how one pipeline comes up.
@@ -1798,7 +1808,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\a \x01(\x03R\n" +
 	"deadlineNs\x12\x14\n" +
 	"\x05layer\x18\b \x01(\x03R\x05layer\x12\x19\n" +
-	"\bafter_ns\x18\t \x01(\x03R\aafterNs\"\xe8\x02\n" +
+	"\bafter_ns\x18\t \x01(\x03R\aafterNs\"\x85\x03\n" +
 	"\x0eApplyMigration\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x124\n" +
 	"\x06config\x18\x02 \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\x12\x1f\n" +
@@ -1810,7 +1820,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"placements\x121\n" +
 	"\x05steps\x18\x06 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x129\n" +
 	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\x12\x12\n" +
-	"\x04keep\x18\b \x03(\x03R\x04keep\"\xda\x01\n" +
+	"\x04keep\x18\b \x03(\x03R\x04keep\x12\x1b\n" +
+	"\tkv_tokens\x18\t \x01(\x03R\bkvTokens\"\xda\x01\n" +
 	"\rPipelineStart\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +

@@ -419,6 +419,191 @@ func (x *BatchCompleted) GetEndedAtNs() int64 {
 	return 0
 }
 
+// RequestsJoined says which requests joined a continuous batch at a token
+// border.
+type RequestsJoined struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Epoch    *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pipeline int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	// Counts the batches of (epoch, pipeline) from 1; one ends when nobody runs
+	// any more.
+	Batch    uint64   `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	Requests []uint64 `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
+	// With their KV cache; else they prefill together.
+	Resumed bool `protobuf:"varint,5,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// Decoding iterations of the batch before.
+	Tokens        int64 `protobuf:"varint,6,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	AtNs          int64 `protobuf:"varint,7,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestsJoined) Reset() {
+	*x = RequestsJoined{}
+	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestsJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestsJoined) ProtoMessage() {}
+
+func (x *RequestsJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestsJoined.ProtoReflect.Descriptor instead.
+func (*RequestsJoined) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RequestsJoined) GetEpoch() *Epoch {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *RequestsJoined) GetPipeline() int64 {
+	if x != nil {
+		return x.Pipeline
+	}
+	return 0
+}
+
+func (x *RequestsJoined) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *RequestsJoined) GetRequests() []uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *RequestsJoined) GetResumed() bool {
+	if x != nil {
+		return x.Resumed
+	}
+	return false
+}
+
+func (x *RequestsJoined) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *RequestsJoined) GetAtNs() int64 {
+	if x != nil {
+		return x.AtNs
+	}
+	return 0
+}
+
+// RequestsLeft says which requests left a continuous batch with their last
+// token. They are answered.
+type RequestsLeft struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Epoch    *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pipeline int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Batch    uint64                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	Requests []uint64               `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
+	// Decoding iterations of the batch so far.
+	Tokens        int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	AtNs          int64 `protobuf:"varint,6,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestsLeft) Reset() {
+	*x = RequestsLeft{}
+	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestsLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestsLeft) ProtoMessage() {}
+
+func (x *RequestsLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestsLeft.ProtoReflect.Descriptor instead.
+func (*RequestsLeft) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RequestsLeft) GetEpoch() *Epoch {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *RequestsLeft) GetPipeline() int64 {
+	if x != nil {
+		return x.Pipeline
+	}
+	return 0
+}
+
+func (x *RequestsLeft) GetBatch() uint64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *RequestsLeft) GetRequests() []uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *RequestsLeft) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *RequestsLeft) GetAtNs() int64 {
+	if x != nil {
+		return x.AtNs
+	}
+	return 0
+}
+
 // Progress is how far an interrupted request has come.
 type Progress struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +616,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +628,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +641,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Progress) GetRequest() uint64 {
@@ -494,7 +679,7 @@ type PipelineExited struct {
 
 func (x *PipelineExited) Reset() {
 	*x = PipelineExited{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +691,7 @@ func (x *PipelineExited) String() string {
 func (*PipelineExited) ProtoMessage() {}
 
 func (x *PipelineExited) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +704,7 @@ func (x *PipelineExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PipelineExited.ProtoReflect.Descriptor instead.
 func (*PipelineExited) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PipelineExited) GetEpoch() *Epoch {
@@ -614,7 +799,22 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
 	"\brequests\x18\x04 \x03(\x04R\brequests\x12\"\n" +
 	"\rstarted_at_ns\x18\x05 \x01(\x03R\vstartedAtNs\x12\x1e\n" +
-	"\vended_at_ns\x18\x06 \x01(\x03R\tendedAtNs\"B\n" +
+	"\vended_at_ns\x18\x06 \x01(\x03R\tendedAtNs\"\xd0\x01\n" +
+	"\x0eRequestsJoined\x12)\n" +
+	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
+	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
+	"\brequests\x18\x04 \x03(\x04R\brequests\x12\x18\n" +
+	"\aresumed\x18\x05 \x01(\bR\aresumed\x12\x16\n" +
+	"\x06tokens\x18\x06 \x01(\x03R\x06tokens\x12\x13\n" +
+	"\x05at_ns\x18\a \x01(\x03R\x04atNs\"\xb4\x01\n" +
+	"\fRequestsLeft\x12)\n" +
+	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
+	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
+	"\brequests\x18\x04 \x03(\x04R\brequests\x12\x16\n" +
+	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\x12\x13\n" +
+	"\x05at_ns\x18\x06 \x01(\x03R\x04atNs\"B\n" +
 	"\bProgress\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1c\n" +
 	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\"\x9e\x02\n" +
@@ -640,30 +840,34 @@ func file_spotserve_v1_worker_proto_rawDescGZIP() []byte {
 	return file_spotserve_v1_worker_proto_rawDescData
 }
 
-var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_spotserve_v1_worker_proto_goTypes = []any{
 	(*ContextMigrated)(nil), // 0: spotserve.v1.ContextMigrated
 	(*StageStarted)(nil),    // 1: spotserve.v1.StageStarted
 	(*BatchStarted)(nil),    // 2: spotserve.v1.BatchStarted
 	(*TokensCommitted)(nil), // 3: spotserve.v1.TokensCommitted
 	(*BatchCompleted)(nil),  // 4: spotserve.v1.BatchCompleted
-	(*Progress)(nil),        // 5: spotserve.v1.Progress
-	(*PipelineExited)(nil),  // 6: spotserve.v1.PipelineExited
-	(*Epoch)(nil),           // 7: spotserve.v1.Epoch
+	(*RequestsJoined)(nil),  // 5: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),    // 6: spotserve.v1.RequestsLeft
+	(*Progress)(nil),        // 7: spotserve.v1.Progress
+	(*PipelineExited)(nil),  // 8: spotserve.v1.PipelineExited
+	(*Epoch)(nil),           // 9: spotserve.v1.Epoch
 }
 var file_spotserve_v1_worker_proto_depIdxs = []int32{
-	7, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
-	7, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
-	7, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
-	7, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
-	7, // 4: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
-	7, // 5: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
-	5, // 6: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	9, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
+	9, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
+	9, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
+	9, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
+	9, // 4: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
+	9, // 5: spotserve.v1.RequestsJoined.epoch:type_name -> spotserve.v1.Epoch
+	9, // 6: spotserve.v1.RequestsLeft.epoch:type_name -> spotserve.v1.Epoch
+	9, // 7: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
+	7, // 8: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_worker_proto_init() }
@@ -678,7 +882,7 @@ func file_spotserve_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_worker_proto_rawDesc), len(file_spotserve_v1_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -72,7 +72,7 @@ func (a Ablation) page() (page, error) {
 			continue
 		}
 		for j, b := range bars {
-			s := spreadOf(l.Seeds, b.value)
+			s := SpreadOf(l.Seeds, b.value)
 			x := float64(i) + (float64(j)-float64(len(bars)-1)/2)*barWidth
 			p.Add(bar{x, s, b.colour, len(l.Seeds) > 1})
 			most = max(most, s.Max)

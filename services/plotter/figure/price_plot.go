@@ -79,8 +79,8 @@ type pricePoints struct{ cost, latency []Spread }
 func (s PriceSeries) spreads(unit float64, latency func(CostLatency) float64) pricePoints {
 	var p pricePoints
 	for _, pt := range s.Points {
-		p.cost = append(p.cost, spreadOf(pt.Seeds, func(v CostLatency) float64 { return v.USDPerToken / unit }))
-		p.latency = append(p.latency, spreadOf(pt.Seeds, func(v CostLatency) float64 { return max(latency(v), smallestLatency) }))
+		p.cost = append(p.cost, SpreadOf(pt.Seeds, func(v CostLatency) float64 { return v.USDPerToken / unit }))
+		p.latency = append(p.latency, SpreadOf(pt.Seeds, func(v CostLatency) float64 { return max(latency(v), smallestLatency) }))
 	}
 	return p
 }

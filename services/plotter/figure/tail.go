@@ -34,7 +34,7 @@ type TailSeries struct {
 func (s TailSeries) Spreads() [NumStats]Spread {
 	var out [NumStats]Spread
 	for i := range out {
-		out[i] = spreadOf(s.Seeds, func(l Latencies) float64 { return l[i] })
+		out[i] = SpreadOf(s.Seeds, func(l Latencies) float64 { return l[i] })
 	}
 	return out
 }

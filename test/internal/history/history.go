@@ -45,16 +45,32 @@ func Difference(live, virtual []event.Event) string {
 // facts takes out of a run's events what only paces a live run or tells of its
 // rows, and puts them into the declared order: a stream has them in the order of
 // their publication.
+//
+// What a planner set off by its clock after another one was elected is void, and
+// what both said counts once.
 func facts(events []event.Event) (out []event.Event) {
+	var term uint64
+	seen := make(map[event.ID]bool)
 	for _, ev := range events {
 		switch body := ev.Body.(type) {
-		case event.WatermarkAdvanced, event.RunRecorded:
+		case event.PlannerElected:
+			term = body.Term
 			continue
+		case event.WatermarkAdvanced, event.RunRecorded, event.SourcesGivenUp:
+			continue
+		case event.TimerFired:
+			if ev.Term < term {
+				continue
+			}
 		case event.RunStarted:
 			body.WallStart, body.Spec.TimeScale, body.Spec.Virtual = 0, 0, false
 			ev.Body = body
 		}
-		ev.Watermark, ev.Seen = 0, 0
+		if seen[ev.ID()] {
+			continue
+		}
+		seen[ev.ID()] = true
+		ev.Watermark, ev.Seen, ev.Term = 0, 0, 0
 		out = append(out, ev)
 	}
 	slices.SortFunc(out, event.Compare)

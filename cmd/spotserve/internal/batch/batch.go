@@ -12,14 +12,16 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 )
 
-// Runner makes one run and returns its name. Several goroutines call it.
+// Runner makes one run and returns its name, if it got one, also with an error.
+// Several goroutines call it.
 type Runner interface {
 	Run(ctx context.Context, start event.StartExperiment) (run string, err error)
 }
 
 // Run makes all runs and tells done of each that has ended, by its place in
 // starts; several goroutines call done. The first error ends all. So does the
-// end of ctx, whose error it then returns: what is done by then is kept.
+// end of ctx, whose error it then returns. Runs that were under way by then are
+// told too, if they have a name: their rows are kept.
 func Run(ctx context.Context, r Runner, starts []event.StartExperiment, done func(i int, run string)) error {
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -29,11 +31,13 @@ func Run(ctx context.Context, r Runner, starts []event.StartExperiment, done fun
 				return err
 			}
 			run, err := r.Run(within, start)
-			if err != nil {
-				return fmt.Errorf("run %d of %d: %w", i+1, len(starts), err)
+			if run != "" {
+				done(i, run)
 			}
-			done(i, run)
-			return nil
+			if err != nil && len(starts) > 1 {
+				err = fmt.Errorf("run %d of %d: %w", i+1, len(starts), err)
+			}
+			return err
 		})
 	}
 	err := group.Wait()

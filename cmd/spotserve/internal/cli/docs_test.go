@@ -244,11 +244,12 @@ func fill(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runner := virtual.NewRunner(w)
 	for seed := range uint64(2) {
-		if _, err := virtual.Run(t.Context(), event.StartExperiment{
+		if _, err := runner.Run(t.Context(), event.StartExperiment{
 			Experiment: experiment.EndToEnd, Approach: string(experiment.SpotServe), Model: "20B", Trace: "As",
 			Options: event.StartOptions{Seed: seed + 1},
-		}, w); err != nil {
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -50,15 +50,18 @@ func (b *Bar) Clear() {
 // barWidth is the length of the bar in characters.
 const barWidth = 30
 
-// text is the bar after a while. The estimate takes the runs to come to be as
-// long as those that are done.
+// text is the bar after a while.
 func (b *Bar) text(passed time.Duration) string {
 	full := barWidth * b.done / max(1, b.total)
-	eta := "-"
-	if b.done > 0 {
-		left := passed / time.Duration(b.done) * time.Duration(b.total-b.done)
-		eta = left.Round(time.Second).String()
-	}
 	return fmt.Sprintf("[%s%s] %d of %d runs done, %s left",
-		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), b.done, b.total, eta)
+		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), b.done, b.total, Left(b.done, b.total, passed))
+}
+
+// Left estimates the time until all runs are done, as text. It takes those to
+// come to be as long as those that are done.
+func Left(done, total int, passed time.Duration) string {
+	if done == 0 {
+		return "?"
+	}
+	return (passed / time.Duration(done) * time.Duration(total-done)).Round(time.Second).String()
 }

@@ -15,7 +15,7 @@ func TestBar(t *testing.T) {
 		passed      time.Duration
 		want        string
 	}{
-		{0, 486, 0, "[" + strings.Repeat(".", 30) + "] 0 of 486 runs done, - left"},
+		{0, 486, 0, "[" + strings.Repeat(".", 30) + "] 0 of 486 runs done, ? left"},
 		{1, 4, 2 * time.Second, "[" + strings.Repeat("#", 7) + strings.Repeat(".", 23) + "] 1 of 4 runs done, 6s left"},
 		{3, 4, 90 * time.Second, "[" + strings.Repeat("#", 22) + strings.Repeat(".", 8) + "] 3 of 4 runs done, 30s left"},
 		{4, 4, time.Hour, "[" + strings.Repeat("#", 30) + "] 4 of 4 runs done, 0s left"},

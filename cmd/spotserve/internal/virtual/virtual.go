@@ -1,40 +1,78 @@
-// Package virtual runs an experiment in virtual time and stores its rows
+// Package virtual runs experiments in virtual time and stores their rows
 // through the collector's own mapping.
 package virtual
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/sim"
 	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/services/collector"
 )
 
-// Run plays the experiment and writes all its rows at once. It returns the
-// name of the run, kind-v<n>.
-func Run(ctx context.Context, start event.StartExperiment, w store.Writer) (string, error) {
+// Runner plays experiments and writes their rows into one store. It may be used
+// by several goroutines: their simulations run side by side, names are given one
+// by one, and the store takes one chunk of rows after the other.
+type Runner struct {
+	store store.Writer
+
+	mu   sync.Mutex
+	last uint64 // number of the run that was named last; 0 before the first
+}
+
+// NewRunner returns a runner that writes to w. While it is in use, nobody else
+// names virtual runs in that store.
+func NewRunner(w store.Writer) *Runner { return &Runner{store: w} }
+
+// Run plays an experiment and stores its rows, a large run's in chunks while it
+// goes on. It returns the name of the run, kind-v<n>, also with an error if the
+// run has a name by then.
+//
+// When ctx is done, the run ends like a live one that is stopped: every open
+// request ends as unfinished, what was measured is kept, the run's status is
+// stopped, and the error is that of ctx. A run that fails is closed with
+// status stopped too, the error as its reason, and keeps the rows so far. Only
+// where the store itself fails, a run may be left as running.
+func (r *Runner) Run(ctx context.Context, start event.StartExperiment) (run string, err error) {
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
 	spec, timeline, err := catalog.Resolve(start)
 	if err != nil {
 		return "", err
 	}
 	spec.Virtual, spec.TimeScale = true, 0
-	n, err := w.NextRun(ctx, "v")
+	n, err := r.number(ctx)
 	if err != nil {
 		return "", err
 	}
-	run := fmt.Sprintf("%s-v%d", spec.Kind, n)
-	var rows store.Batch
-	mapper, began := collector.NewMapper(), time.Now()
-	err = sim.Run(run, spec, timeline, func(ev event.Event) error {
-		mapper.Take(ev, began, &rows)
-		return nil
-	})
-	if err != nil {
-		return "", err
+	run = fmt.Sprintf("%s-v%d", spec.Kind, n)
+	rows := newRecorder(ctx, r.store, time.Now())
+	if err := sim.Run(run, spec, timeline, rows.take); err != nil {
+		return run, errors.Join(err, rows.abandon(run, err))
 	}
-	return run, w.Write(ctx, rows)
+	if err := rows.close(); err != nil || !rows.stopped {
+		return run, err
+	}
+	return run, ctx.Err()
+}
+
+// number gives the next number of a virtual run.
+func (r *Runner) number(ctx context.Context) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == 0 {
+		next, err := r.store.NextRun(ctx, "v")
+		if err != nil {
+			return 0, err
+		}
+		r.last = next - 1
+	}
+	r.last++
+	return r.last, nil
 }
