@@ -13,15 +13,15 @@ import (
 	"github.com/spotserve/spotserve/services/plotter"
 )
 
-// figure is a subcommand of plot.
-type figure struct {
+// plotCommand is a subcommand of plot.
+type plotCommand struct {
 	name, short, long, example string
 	trace, seed                bool // flags that it has beside those of all
 	make                       func(context.Context, store.Reader, plotter.Query) (plotter.Figure, error)
 }
 
-func figures() []figure {
-	return []figure{
+func plotCommands() []plotCommand {
+	return []plotCommand{
 		{
 			name: "e2e", short: "draw average and tail latency by approach (Figure 6, one panel)",
 			long: `Draw average, P90 and P95 to P99 of every approach that the store has finished
@@ -57,7 +57,7 @@ End-to-end runs of SpotServe count as level 0.`,
 
 func (a *app) plot() *cobra.Command {
 	var names []string
-	for _, f := range figures() {
+	for _, f := range plotCommands() {
 		names = append(names, f.name)
 	}
 	cmd := &cobra.Command{
@@ -68,13 +68,13 @@ func (a *app) plot() *cobra.Command {
 			return usagef("unknown figure %q: allowed are %s", args[0], strings.Join(names, ", "))
 		},
 	}
-	for _, f := range figures() {
+	for _, f := range plotCommands() {
 		cmd.AddCommand(a.plotFigure(f))
 	}
 	return cmd
 }
 
-func (a *app) plotFigure(f figure) *cobra.Command {
+func (a *app) plotFigure(f plotCommand) *cobra.Command {
 	var q plotter.Query
 	var out string
 	cmd := &cobra.Command{
