@@ -212,7 +212,7 @@ func TestHook(t *testing.T) {
 		{http.MethodPost, `{"kind":"preemption","in":"3s","deadline":"2126-03-01T12:00:30Z"}`, 400, "one of them is enough", ""},
 		{http.MethodPost, `{"kind":"preemption","deadline":"noon"}`, 400, "noon", ""},
 		{http.MethodPost, `{"kind":"cancelled","in":"3s"}`, 400, "has no deadline", ""},
-		{http.MethodPost, `{"kind":"rebalance","instance":"node-1"}`, 400, `this worker's node is \"node-0\"`, ""},
+		{http.MethodPost, `{"kind":"rebalance","instance":"node-1"}`, 400, `this worker's node is "node-0"`, ""},
 		{http.MethodPost, strings.Repeat(" ", 65<<10), 413, "too large", ""},
 		{http.MethodGet, ``, 405, "", ""},
 	} {
