@@ -62,6 +62,21 @@ func TestModelsHaveTheWeightsOfTheirName(t *testing.T) {
 	}
 }
 
+// TestPublishedMinimumIsOfItsGPU: 12 T4 say nothing about GPUs with more memory.
+func TestPublishedMinimumIsOfItsGPU(t *testing.T) {
+	m := builtin().models["20B"]
+	if got := m.on("T4"); got != m {
+		t.Errorf("on a T4: %+v", got)
+	}
+	if got := m.on("A100-80"); got.MinGPUs != 0 || got.MinGPUsWithoutMigrationPlanner != 0 {
+		t.Errorf("on an A100: %+v", got)
+	}
+	m.MinGPUsOn = ""
+	if got := m.on("A100-80"); got != m {
+		t.Errorf("a minimum for all GPUs: %+v", got)
+	}
+}
+
 func TestHardwareLookups(t *testing.T) {
 	profile, model, err := Profile("V100-20B")
 	if err != nil || model != "20B" || profile.GPU != "V100" {
