@@ -116,11 +116,11 @@ func (d *deployment) pipelineOf(index int, epoch event.Epoch) *pipeline {
 // nodesOf lists the nodes of placements, in node order.
 func nodesOf(placements []topology.Placement) []string {
 	var out []string
-	for _, p := range placements {
-		if !slices.Contains(out, p.Device.Node) {
+	for i, p := range placements {
+		if i == 0 || p.Device.Node != placements[i-1].Device.Node {
 			out = append(out, p.Device.Node)
 		}
 	}
 	slices.SortFunc(out, topology.CompareNodes)
-	return out
+	return slices.Compact(out)
 }

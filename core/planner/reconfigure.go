@@ -233,32 +233,37 @@ func candidate(c tune.Candidate) event.Candidate {
 // apply sends every node that took or takes part its share of the plan.
 func (m *MetaContextManager) apply(t target, before deployment, resume map[int][]event.AssignedRequest) {
 	d := &m.deployed
-	present := m.fleet.Present()
-	for _, node := range nodesOf(slices.Concat(before.placements, d.placements)) {
-		if !slices.Contains(present, node) {
-			continue
+	nodes := nodesOf(slices.Concat(before.placements, d.placements))
+	parts := make(map[string]*event.ApplyMigration, len(nodes))
+	for _, node := range nodes {
+		parts[node] = &event.ApplyMigration{Epoch: d.epoch, Config: d.config, BatchLimit: d.limit, Begin: m.emit.Now}
+	}
+	for _, p := range d.placements {
+		part := parts[p.Device.Node]
+		part.Placements = append(part.Placements, p)
+	}
+	for _, s := range d.steps {
+		if from := parts[s.From.Node]; from != nil {
+			from.Steps = append(from.Steps, s)
 		}
-		cmd := event.ApplyMigration{Epoch: d.epoch, Config: d.config, BatchLimit: d.limit, Begin: m.emit.Now}
-		for _, p := range d.placements {
-			if p.Device.Node == node {
-				cmd.Placements = append(cmd.Placements, p)
+		if to := parts[s.To.Node]; to != nil && s.To.Node != s.From.Node {
+			to.Steps = append(to.Steps, s)
+		}
+	}
+	for _, p := range d.alive() {
+		kept := slices.Contains(t.kept, p.index)
+		for _, node := range p.nodes {
+			if part := parts[node]; kept {
+				part.Keep = append(part.Keep, p.index)
+			} else {
+				part.Pipelines = append(part.Pipelines, m.pipelineStart(p, node, resume[p.index]))
 			}
 		}
-		for _, s := range d.steps {
-			if s.From.Node == node || s.To.Node == node {
-				cmd.Steps = append(cmd.Steps, s)
-			}
+	}
+	for _, node := range m.fleet.Present() {
+		if part := parts[node]; part != nil {
+			m.command(node, *part)
 		}
-		for _, p := range d.alive() {
-			switch {
-			case !slices.Contains(p.nodes, node):
-			case slices.Contains(t.kept, p.index):
-				cmd.Keep = append(cmd.Keep, p.index)
-			default:
-				cmd.Pipelines = append(cmd.Pipelines, m.pipelineStart(p, node, resume[p.index]))
-			}
-		}
-		m.command(node, cmd)
 	}
 }
 
