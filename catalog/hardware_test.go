@@ -82,11 +82,22 @@ func TestHardwareLookups(t *testing.T) {
 	if err != nil || model != "20B" || profile.GPU != "V100" {
 		t.Errorf("got a profile of %q on %q, %v", model, profile.GPU, err)
 	}
+	node, err := Instance("p4d.24xlarge")
+	if err != nil || node.GPUs != 8 || node.GPU != "A100-40" {
+		t.Errorf("got %+v, %v", node, err)
+	}
+	gpu, err := GPU(node.GPU)
+	if err != nil || gpu.MemoryBytes != 40e9 || gpu.FP16FLOPS != 312e12 {
+		t.Errorf("got %+v, %v", gpu, err)
+	}
+	_, unknownNode := Instance("p4d")
+	_, unknownGPU := GPU("A100_80")
 	_, _, unknownProfile := Profile("V100-21B")
 	_, unknownModel := Roofline("llama-2-7c", "g5.12xlarge")
 	_, unknownInstance := Roofline("llama-2-7b", "g5.13xlarge")
 	for err, want := range map[error]string{
 		unknownProfile: "did you mean V100-20B?", unknownModel: "did you mean llama-2-7b?", unknownInstance: "did you mean g5.12xlarge?",
+		unknownNode: "did you mean p4d.24xlarge?", unknownGPU: "did you mean A100-80?",
 	} {
 		if _, ok := errors.AsType[*RefusedError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want a refusal with %q", err, want)
