@@ -122,6 +122,7 @@ process, or on services that run elsewhere.
 	}
 	root.AddCommand(
 		a.reproduce(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.config(), a.version(),
+		a.mockMetadata(),
 	)
 	a.all = root
 	return root
