@@ -58,7 +58,7 @@ func roofline(m modelFile, gpu gpuFile, instance instanceFile) cost.Roofline {
 	return cost.Roofline{
 		GPU:          gpu.gpu(),
 		Architecture: m.architecture(),
-		Links:        cost.LinksOf(instance.instanceType()),
+		Links:        instance.links(),
 		Efficiencies: cost.DefaultEfficiencies(),
 	}
 }

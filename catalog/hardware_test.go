@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/topology"
@@ -74,6 +75,20 @@ func TestPublishedMinimumIsOfItsGPU(t *testing.T) {
 	m.MinGPUsOn = ""
 	if got := m.on("A100-80"); got != m {
 		t.Errorf("a minimum for all GPUs: %+v", got)
+	}
+}
+
+func TestLinksOfInstances(t *testing.T) {
+	nvlink, pcie := builtin().instances["p4d.24xlarge"].links(), builtin().instances["g4dn.12xlarge"].links()
+	if nvlink.Intra.Latency != 3400*time.Nanosecond || nvlink.Intra.BytesPerSecond != 300e9 || nvlink.GPUsPerNode != 8 {
+		t.Errorf("NVLink: %+v", nvlink.Intra)
+	}
+	if pcie.Intra.Latency != cost.DefaultIntraLatency || pcie.Inter.Latency != cost.DefaultInterLatency {
+		t.Errorf("PCIe: %+v", pcie)
+	}
+	custom := instanceFile{GPUs: 1, InterNodeLatencyUS: 15}
+	if got := custom.links().Inter.Latency; got != 15*time.Microsecond {
+		t.Errorf("a network of 15 us has %s", got)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // maxBatchError is how far docs/fidelity.md lets the estimate of a whole batch be
 // off.
-const maxBatchError = 0.3
+const maxBatchError = 0.25
 
 // measuredOn names the instance type that the profiles of a GPU were measured
 // on.
