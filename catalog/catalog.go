@@ -108,6 +108,12 @@ func (lib *library) checkReferences() error {
 		c.file = "data/instances/" + name + ".yaml"
 		known(&c, "gpu", lib.instances[name].GPU, lib.gpus)
 	}
+	for _, name := range slices.Sorted(maps.Keys(lib.models)) {
+		c.file = "data/models/" + name + ".yaml"
+		if gpu := lib.models[name].MinGPUsOn; gpu != "" {
+			known(&c, "min_gpus_on", gpu, lib.gpus)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(lib.experiments)) {
 		c.file = "data/experiments/" + name + ".yaml"
 		e := lib.experiments[name]

@@ -157,6 +157,7 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"unknown model", "data/experiments/e2e.yaml", "model: 20B", "model: 21B", `model "21B" is not in the catalogue`},
 		{"unknown trace", "data/experiments/e2e.yaml", "Bs+o", "Cs+o", `trace "Cs+o" is not in the catalogue`},
 		{"unknown GPU", "data/instances/g4dn.12xlarge.yaml", "gpu: T4", "gpu: T5", `gpu "T5" is not in the catalogue`},
+		{"minimum on an unknown GPU", "data/models/20B.yaml", "min_gpus_on: T4", "min_gpus_on: T5", `min_gpus_on "T5" is not in the catalogue`},
 		{"unknown instance", "data/experiments/e2e.yaml", "g4dn.12xlarge", "g4dn.13xlarge", `instance "g4dn.13xlarge" is not in the catalogue`},
 		{"unknown engine", "data/experiments/e2e.yaml", "fastertransformer-t4", "vllm", `engine "vllm" is not in the catalogue`},
 		{"batch limit above the profile", "data/experiments/e2e.yaml", "batch_limit: 4", "batch_limit: 16", "batch_limit 16 is above the largest batch"},

@@ -7,14 +7,18 @@ import (
 
 // instanceFile is data/instances/NAME.yaml.
 type instanceFile struct {
-	Name               string  `yaml:"name"`
-	Source             string  `yaml:"source,omitempty"`
-	Description        string  `yaml:"description,omitempty"`
-	GPU                string  `yaml:"gpu"`
-	GPUs               int     `yaml:"gpus"`
-	UsableGPUMemoryGB  float64 `yaml:"usable_gpu_memory_gb"`
-	InterNodeGbitPerS  float64 `yaml:"inter_node_gbit_per_s"`
-	IntraNodeGbitPerS  float64 `yaml:"intra_node_gbit_per_s"`
+	Name              string  `yaml:"name"`
+	Source            string  `yaml:"source,omitempty"`
+	Description       string  `yaml:"description,omitempty"`
+	GPU               string  `yaml:"gpu"`
+	GPUs              int     `yaml:"gpus"`
+	UsableGPUMemoryGB float64 `yaml:"usable_gpu_memory_gb"`
+	InterNodeGbitPerS float64 `yaml:"inter_node_gbit_per_s"`
+	IntraNodeGbitPerS float64 `yaml:"intra_node_gbit_per_s"`
+	// What a step of a collective waits for, which only an estimated profile asks
+	// for; 0: TCP in one zone and PCIe.
+	InterNodeLatencyUS float64 `yaml:"inter_node_latency_us,omitempty"`
+	IntraNodeLatencyUS float64 `yaml:"intra_node_latency_us,omitempty"`
 	SpotUSDPerHour     float64 `yaml:"spot_usd_per_hour"`
 	OnDemandUSDPerHour float64 `yaml:"on_demand_usd_per_hour"`
 }
@@ -24,6 +28,7 @@ const (
 	maxGPUsPerNode = 64
 	maxGPUMemoryGB = 10_000
 	maxGbitPerS    = 1e6
+	maxLatencyUS   = 1e6
 	maxUSDPerHour  = 1e6
 	maxCostSeconds = 86_400
 	maxHopMS       = 60_000
@@ -44,6 +49,8 @@ func (i instanceFile) checkAll(c *checker) {
 	c.positive("usable_gpu_memory_gb", i.UsableGPUMemoryGB, maxGPUMemoryGB)
 	c.positive("inter_node_gbit_per_s", i.InterNodeGbitPerS, maxGbitPerS)
 	c.positive("intra_node_gbit_per_s", i.IntraNodeGbitPerS, maxGbitPerS)
+	c.notNegative("inter_node_latency_us", i.InterNodeLatencyUS, maxLatencyUS)
+	c.notNegative("intra_node_latency_us", i.IntraNodeLatencyUS, maxLatencyUS)
 	c.notNegative("spot_usd_per_hour", i.SpotUSDPerHour, maxUSDPerHour)
 	c.notNegative("on_demand_usd_per_hour", i.OnDemandUSDPerHour, maxUSDPerHour)
 }
@@ -60,6 +67,18 @@ func (i instanceFile) instanceType() cost.InstanceType {
 		SpotUSDPerHour:          i.SpotUSDPerHour,
 		OnDemandUSDPerHour:      i.OnDemandUSDPerHour,
 	}
+}
+
+// links are the ways between the GPUs of such nodes.
+func (i instanceFile) links() cost.Links {
+	links := cost.LinksOf(i.instanceType())
+	if i.InterNodeLatencyUS > 0 {
+		links.Inter.Latency = vtime.Duration(i.InterNodeLatencyUS / 1e6)
+	}
+	if i.IntraNodeLatencyUS > 0 {
+		links.Intra.Latency = vtime.Duration(i.IntraNodeLatencyUS / 1e6)
+	}
+	return links
 }
 
 // engineFile is data/engines/NAME.yaml.

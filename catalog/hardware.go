@@ -20,6 +20,24 @@ func Profile(name string) (profile cost.Profile, model string, err error) {
 	return file.profile(), file.Model, nil
 }
 
+// Instance returns an instance type by its name.
+func Instance(name string) (cost.InstanceType, error) {
+	file, ok := builtin().instances[name]
+	if !ok {
+		return cost.InstanceType{}, refuseUnknown("instance", name, Instances())
+	}
+	return file.instanceType(), nil
+}
+
+// GPU returns a GPU type by its name.
+func GPU(name string) (cost.GPU, error) {
+	file, ok := builtin().gpus[name]
+	if !ok {
+		return cost.GPU{}, refuseUnknown("GPU", name, GPUs())
+	}
+	return file.gpu(), nil
+}
+
 // Roofline returns what an estimated profile of a model on an instance type
 // follows from, with the default efficiencies.
 func Roofline(model, instance string) (cost.Roofline, error) {
@@ -40,7 +58,7 @@ func roofline(m modelFile, gpu gpuFile, instance instanceFile) cost.Roofline {
 	return cost.Roofline{
 		GPU:          gpu.gpu(),
 		Architecture: m.architecture(),
-		Links:        cost.LinksOf(instance.instanceType()),
+		Links:        instance.links(),
 		Efficiencies: cost.DefaultEfficiencies(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/topology"
@@ -62,16 +63,56 @@ func TestModelsHaveTheWeightsOfTheirName(t *testing.T) {
 	}
 }
 
+// TestPublishedMinimumIsOfItsGPU: 12 T4 say nothing about GPUs with more memory.
+func TestPublishedMinimumIsOfItsGPU(t *testing.T) {
+	m := builtin().models["20B"]
+	if got := m.on("T4"); got != m {
+		t.Errorf("on a T4: %+v", got)
+	}
+	if got := m.on("A100-80"); got.MinGPUs != 0 || got.MinGPUsWithoutMigrationPlanner != 0 {
+		t.Errorf("on an A100: %+v", got)
+	}
+	m.MinGPUsOn = ""
+	if got := m.on("A100-80"); got != m {
+		t.Errorf("a minimum for all GPUs: %+v", got)
+	}
+}
+
+func TestLinksOfInstances(t *testing.T) {
+	nvlink, pcie := builtin().instances["p4d.24xlarge"].links(), builtin().instances["g4dn.12xlarge"].links()
+	if nvlink.Intra.Latency != 3400*time.Nanosecond || nvlink.Intra.BytesPerSecond != 300e9 || nvlink.GPUsPerNode != 8 {
+		t.Errorf("NVLink: %+v", nvlink.Intra)
+	}
+	if pcie.Intra.Latency != cost.DefaultIntraLatency || pcie.Inter.Latency != cost.DefaultInterLatency {
+		t.Errorf("PCIe: %+v", pcie)
+	}
+	custom := instanceFile{GPUs: 1, InterNodeLatencyUS: 15}
+	if got := custom.links().Inter.Latency; got != 15*time.Microsecond {
+		t.Errorf("a network of 15 us has %s", got)
+	}
+}
+
 func TestHardwareLookups(t *testing.T) {
 	profile, model, err := Profile("V100-20B")
 	if err != nil || model != "20B" || profile.GPU != "V100" {
 		t.Errorf("got a profile of %q on %q, %v", model, profile.GPU, err)
 	}
+	node, err := Instance("p4d.24xlarge")
+	if err != nil || node.GPUs != 8 || node.GPU != "A100-40" {
+		t.Errorf("got %+v, %v", node, err)
+	}
+	gpu, err := GPU(node.GPU)
+	if err != nil || gpu.MemoryBytes != 40e9 || gpu.FP16FLOPS != 312e12 {
+		t.Errorf("got %+v, %v", gpu, err)
+	}
+	_, unknownNode := Instance("p4d")
+	_, unknownGPU := GPU("A100_80")
 	_, _, unknownProfile := Profile("V100-21B")
 	_, unknownModel := Roofline("llama-2-7c", "g5.12xlarge")
 	_, unknownInstance := Roofline("llama-2-7b", "g5.13xlarge")
 	for err, want := range map[error]string{
 		unknownProfile: "did you mean V100-20B?", unknownModel: "did you mean llama-2-7b?", unknownInstance: "did you mean g5.12xlarge?",
+		unknownNode: "did you mean p4d.24xlarge?", unknownGPU: "did you mean A100-80?",
 	} {
 		if _, ok := errors.AsType[*RefusedError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want a refusal with %q", err, want)

@@ -23,6 +23,9 @@ type modelFile struct {
 	// dimensions.
 	KVBytesPerToken int64 `yaml:"kv_bytes_per_token,omitempty"`
 	MinGPUs         int   `yaml:"min_gpus,omitempty"` // 0: by memory
+	// MinGPUsOn is the GPU type that min_gpus was published for: on others memory
+	// decides. "": it holds everywhere.
+	MinGPUsOn string `yaml:"min_gpus_on,omitempty"`
 	// MinGPUsWithoutMigrationPlanner is the minimum of an ablation that cannot
 	// order a migration by the memory it takes; 0: not published.
 	MinGPUsWithoutMigrationPlanner int `yaml:"min_gpus_without_migration_planner,omitempty"`
@@ -102,6 +105,14 @@ func (m modelFile) withProfile(p profileFile) modelFile {
 	m.Layers, m.PaddedLayers = p.Layers, p.PaddedLayers
 	if p.Hidden != 0 {
 		m.Hidden = p.Hidden
+	}
+	return m
+}
+
+// on returns the model as it is on a GPU type.
+func (m modelFile) on(gpu string) modelFile {
+	if m.MinGPUsOn != "" && m.MinGPUsOn != gpu {
+		m.MinGPUs, m.MinGPUsWithoutMigrationPlanner = 0, 0
 	}
 	return m
 }

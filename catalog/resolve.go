@@ -86,7 +86,7 @@ func resolve(lib *library, start event.StartExperiment) (*resolved, error) {
 	if err := r.loadProfile(lib); err != nil {
 		return nil, err
 	}
-	r.model = lib.models[model].withProfile(r.profile)
+	r.model = lib.models[model].withProfile(r.profile).on(r.instance.GPU)
 	if r.options.MinGPUsWithoutMigrationPlanner && r.level >= withoutMigrationPlanner {
 		r.model.MinGPUs = r.model.MinGPUsWithoutMigrationPlanner
 	}

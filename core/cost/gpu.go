@@ -67,7 +67,7 @@ type Links struct {
 }
 
 // Latencies of links where nothing is known of them: a step of a collective
-// over PCIe or NVLink, and over TCP inside one zone of a cloud.
+// over PCIe, and over TCP inside one zone of a cloud.
 const (
 	DefaultIntraLatency = 10 * time.Microsecond
 	DefaultInterLatency = 25 * time.Microsecond

@@ -18,9 +18,9 @@ const SchemaVersion = 1
 // Event is the envelope of a payload.
 type Event struct {
 	Run     string
-	Source  string // who said it: "replayer", "planner", or the worker's node
+	Source  string // who said it: "replayer", "planner", "cloud", or the worker's node
 	Seq     uint64 // counts the events of Source in this run, from 1
-	To      string // the node that a command is for; empty on facts
+	To      string // the node that a command is for, or "cloud"; empty on facts
 	Time    vtime.Time
 	Cause   ID // the event that led to this one; zero for the first of a chain
 	Version int
@@ -52,6 +52,7 @@ func (e Event) ID() ID { return ID{e.Source, e.Seq} }
 const (
 	SourceReplayer = "replayer"
 	SourcePlanner  = "planner"
+	SourceCloud    = "cloud"
 )
 
 // Body is a payload.
@@ -87,9 +88,9 @@ func ClassOf(b Body) Class {
 	case RequestArrived:
 		return classArrival
 	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded,
-		PreemptionCancelled, RebalanceRecommended:
+		PreemptionCancelled, RebalanceRecommended, SpotCapacityOffered, SpotCapacityWithdrawn, InstanceLaunched:
 		return classFleet
-	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain:
+	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain, RequestFleet:
 		return classDispatch
 	default:
 		return classResponse

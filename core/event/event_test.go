@@ -22,10 +22,12 @@ var classes = [][]event.Body{
 		event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
 		event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
 		event.PreemptionCancelled{}, event.RebalanceRecommended{},
+		event.SpotCapacityOffered{}, event.SpotCapacityWithdrawn{}, event.InstanceLaunched{},
 	},
 	{event.RequestArrived{}},
 	{
 		event.ApplyMigration{}, event.AssignRequests{}, event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{},
+		event.RequestFleet{},
 	},
 	{event.TimerFired{Timer: "plan"}},
 }

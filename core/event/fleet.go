@@ -28,8 +28,30 @@ type PreemptionNoticed struct {
 	Deadline vtime.Time
 }
 
-// InstanceLost says that nodes have gone, with all they held.
-type InstanceLost struct{ Nodes []string }
+// InstanceLost says that nodes have gone, with all they held. An instance that
+// was launched and never joined can be lost too.
+type InstanceLost struct {
+	Nodes    []string
+	Released bool // given back by the planner, not taken by the cloud
+}
+
+// SpotCapacityOffered says that the cloud has spot instances to give, from now
+// on. In a closed loop an availability trace is made of these.
+type SpotCapacityOffered struct{ Nodes []string }
+
+// SpotCapacityWithdrawn says that spot instances, in use or not, can be had until
+// Deadline only.
+type SpotCapacityWithdrawn struct {
+	Nodes    []string
+	Deadline vtime.Time
+}
+
+// InstanceLaunched says that the cloud starts instances that were asked for,
+// expected to join at ReadyAt.
+type InstanceLaunched struct {
+	Instances []experiment.Instance
+	ReadyAt   vtime.Time
+}
 
 // ThroughputRequired replaces, from From on, the throughput that the
 // configuration has to sustain. It is known one grace period ahead, like every
@@ -62,11 +84,14 @@ type RequestArrived struct {
 }
 
 // Kind implements Body.
-func (RunStarted) Kind() Kind         { return "run_started" }
-func (AcquisitionNoticed) Kind() Kind { return "acquisition_noticed" }
-func (InstanceAcquired) Kind() Kind   { return "instance_acquired" }
-func (PreemptionNoticed) Kind() Kind  { return "preemption_noticed" }
-func (InstanceLost) Kind() Kind       { return "instance_lost" }
-func (ThroughputRequired) Kind() Kind { return "throughput_required" }
-func (RunEnded) Kind() Kind           { return "run_ended" }
-func (RequestArrived) Kind() Kind     { return "request_arrived" }
+func (RunStarted) Kind() Kind            { return "run_started" }
+func (AcquisitionNoticed) Kind() Kind    { return "acquisition_noticed" }
+func (InstanceAcquired) Kind() Kind      { return "instance_acquired" }
+func (PreemptionNoticed) Kind() Kind     { return "preemption_noticed" }
+func (InstanceLost) Kind() Kind          { return "instance_lost" }
+func (SpotCapacityOffered) Kind() Kind   { return "spot_capacity_offered" }
+func (SpotCapacityWithdrawn) Kind() Kind { return "spot_capacity_withdrawn" }
+func (InstanceLaunched) Kind() Kind      { return "instance_launched" }
+func (ThroughputRequired) Kind() Kind    { return "throughput_required" }
+func (RunEnded) Kind() Kind              { return "run_ended" }
+func (RequestArrived) Kind() Kind        { return "request_arrived" }

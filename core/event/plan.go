@@ -154,6 +154,19 @@ type StopPipeline struct {
 	Pipeline int
 }
 
+// RequestFleet tells the cloud which fleet the planner wants (paper section 3.2,
+// Algorithm 1, lines 7 to 10). It replaces what the planner said before, so saying
+// it twice changes nothing.
+type RequestFleet struct {
+	// Instances is how many to have, those that will leave not counted. The
+	// cloud gives spot instances as far as it has any.
+	Instances int
+	// OnDemand asks at the same time for on-demand instances in the place of
+	// spot instances that are not there yet.
+	OnDemand bool
+	Release  []string // nodes that the planner gives back
+}
+
 // Drain tells a node that the run is over.
 type Drain struct{}
 
@@ -220,6 +233,7 @@ func (ApplyMigration) Kind() Kind      { return "apply_migration" }
 func (AssignRequests) Kind() Kind      { return "assign_requests" }
 func (ArrangeInterruption) Kind() Kind { return "arrange_interruption" }
 func (StopPipeline) Kind() Kind        { return "stop_pipeline" }
+func (RequestFleet) Kind() Kind        { return "request_fleet" }
 func (Drain) Kind() Kind               { return "drain" }
 func (RequestCompleted) Kind() Kind    { return "request_completed" }
 func (RequestUnfinished) Kind() Kind   { return "request_unfinished" }

@@ -46,6 +46,7 @@ type Stay struct {
 // InstanceManager follows the fleet.
 type InstanceManager struct {
 	nodes map[string]*Node
+	order []*Node // the same, in node order
 }
 
 // NewInstanceManager returns the manager of an empty fleet.
@@ -58,7 +59,7 @@ func NewInstanceManager() *InstanceManager {
 func (m *InstanceManager) Announce(instances []experiment.Instance, due vtime.Time) {
 	for _, i := range instances {
 		if n := m.nodes[i.Node]; n == nil || n.State == Gone {
-			m.nodes[i.Node] = booting(i, due)
+			m.book(i, due)
 		}
 	}
 }
@@ -68,8 +69,7 @@ func (m *InstanceManager) Join(instances []experiment.Instance, now vtime.Time) 
 	for _, i := range instances {
 		n := m.nodes[i.Node]
 		if n == nil || n.State == Gone {
-			n = booting(i, now)
-			m.nodes[i.Node] = n
+			n = m.book(i, now)
 		}
 		if n.present() {
 			continue
@@ -83,8 +83,17 @@ func (m *InstanceManager) Join(instances []experiment.Instance, now vtime.Time) 
 	return joined
 }
 
-func booting(i experiment.Instance, joins vtime.Time) *Node {
-	return &Node{Name: i.Node, Market: i.Market, GPUs: i.GPUs, State: Booting, Joins: joins, Leaves: vtime.Never}
+// book begins a life of a node that is not here.
+func (m *InstanceManager) book(i experiment.Instance, joins vtime.Time) *Node {
+	n := m.nodes[i.Node]
+	if n == nil {
+		n = new(Node)
+		m.nodes[i.Node] = n
+		at, _ := slices.BinarySearchFunc(m.order, i.Node, func(o *Node, name string) int { return topology.CompareNodes(o.Name, name) })
+		m.order = slices.Insert(m.order, at, n)
+	}
+	*n = Node{Name: i.Node, Market: i.Market, GPUs: i.GPUs, State: Booting, Joins: joins, Leaves: vtime.Never}
+	return n
 }
 
 // Notice gives nodes their deadline. The earliest of several notices counts. A
@@ -143,25 +152,18 @@ func (n *Node) stay(to vtime.Time) Stay {
 
 // All lists the nodes that are not gone, in node order.
 func (m *InstanceManager) All() []Node {
-	var out []Node
-	for _, n := range m.nodes {
-		if n.State != Gone {
-			out = append(out, *n)
-		}
-	}
-	slices.SortFunc(out, func(a, b Node) int { return topology.CompareNodes(a.Name, b.Name) })
-	return out
+	return m.filter(func(*Node) bool { return true })
 }
 
 // Staying lists the nodes that are here and have no deadline.
 func (m *InstanceManager) Staying() []Node {
-	return m.filter(func(n Node) bool { return n.State == Ready })
+	return m.filter(func(n *Node) bool { return n.State == Ready })
 }
 
 // Expected lists the nodes that will be here and stay once everything announced
 // up to at has happened.
 func (m *InstanceManager) Expected(at vtime.Time) []Node {
-	return m.filter(func(n Node) bool {
+	return m.filter(func(n *Node) bool {
 		return n.State == Ready || n.State == Booting && n.Joins <= at && n.Leaves == vtime.Never
 	})
 }
@@ -169,7 +171,7 @@ func (m *InstanceManager) Expected(at vtime.Time) []Node {
 // Leaving gives the deadlines of the nodes in their grace period.
 func (m *InstanceManager) Leaving() map[string]vtime.Time {
 	out := make(map[string]vtime.Time)
-	for _, n := range m.filter(func(n Node) bool { return n.State == GracePeriod }) {
+	for _, n := range m.filter(func(n *Node) bool { return n.State == GracePeriod }) {
 		out[n.Name] = n.Leaves
 	}
 	return out
@@ -178,14 +180,21 @@ func (m *InstanceManager) Leaving() map[string]vtime.Time {
 // Present lists the names of the nodes that are here, leaving or not.
 func (m *InstanceManager) Present() []string {
 	var out []string
-	for _, n := range m.filter(func(n Node) bool { return n.present() }) {
+	for _, n := range m.filter((*Node).present) {
 		out = append(out, n.Name)
 	}
 	return out
 }
 
-func (m *InstanceManager) filter(keep func(Node) bool) []Node {
-	return slices.DeleteFunc(m.All(), func(n Node) bool { return !keep(n) })
+// filter lists the nodes that are not gone and that keep wants, in node order.
+func (m *InstanceManager) filter(keep func(*Node) bool) []Node {
+	var out []Node
+	for _, n := range m.order {
+		if n.State != Gone && keep(n) {
+			out = append(out, *n)
+		}
+	}
+	return out
 }
 
 // Devices lists the GPUs of nodes, by device.

@@ -4,42 +4,35 @@ package invariant
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// Checker follows one run. It keeps the first broken promise.
+// Checker follows one run. It keeps the first broken promise. Of requests that
+// have ended it knows no more than that.
 type Checker struct {
-	requests map[event.RequestID]*life
-	epoch    event.Epoch
-	devices  map[topology.Device]topology.DevicePosition
-	filled   map[topology.DevicePosition]topology.Device
-	nodes    map[pipeline][]string
-	lost     map[pipeline]vtime.Time // when the first node of a pipeline went
-	buffer   int64                   // U_max; 0 if the approach keeps none
-	terminal int
-	accepted int
-	err      error
+	open      map[event.RequestID]*life
+	ended     idSet
+	epoch     event.Epoch
+	devices   map[topology.Device]topology.DevicePosition
+	filled    map[topology.DevicePosition]topology.Device
+	pipelines pipelines
+	buffer    int64 // U_max; 0 if the approach keeps none
+	terminal  int
+	accepted  int
+	err       error
 }
 
+// life is what a request has come to.
 type life struct {
-	ended     bool
 	committed int
 	reported  report // the last one that the planner has not acted on yet
 }
 
-// pipeline names a pipeline of one plan.
-type pipeline struct {
-	epoch event.Epoch
-	index int
-}
-
 // report is a pipeline's word on how far a request has come. It commits the
-// tokens when the planner takes it; on a pipeline that has lost a node by
-// then, the planner has fenced it off.
+// tokens when the planner takes it.
 type report struct {
 	committed int
 	by        pipeline
@@ -49,8 +42,8 @@ type report struct {
 // NewChecker returns a checker for the events of one run.
 func NewChecker() *Checker {
 	return &Checker{
-		requests: make(map[event.RequestID]*life),
-		nodes:    make(map[pipeline][]string), lost: make(map[pipeline]vtime.Time),
+		open: make(map[event.RequestID]*life), ended: make(idSet),
+		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)},
 	}
 }
 
@@ -70,8 +63,8 @@ func (c *Checker) Take(ev event.Event) {
 	case event.MigrationPlanned:
 		c.migration(ev, b)
 	case event.RequestArrived:
-		if c.requests[b.Request] == nil {
-			c.requests[b.Request] = &life{}
+		if c.open[b.Request] == nil && !c.ended.has(b.Request) {
+			c.open[b.Request] = &life{}
 			c.accepted++
 		}
 	case event.RequestRefused:
@@ -83,15 +76,17 @@ func (c *Checker) Take(ev event.Event) {
 		c.end(ev, b.Record.Request)
 		c.record(ev, b.Record)
 	case event.PipelineExited:
+		by := pipeline{b.Epoch, b.Pipeline}
 		for _, p := range b.Interrupted {
-			c.report(ev, p, pipeline{b.Epoch, b.Pipeline})
+			c.report(ev, p, by)
 		}
+		c.pipelines.end(by, ev.Time)
+	case event.StopPipeline:
+		c.pipelines.end(pipeline{b.Epoch, b.Pipeline}, ev.Time)
 	case event.ConfigChosen:
-		for _, p := range b.Pipelines {
-			c.nodes[pipeline{b.Epoch, p.Pipeline}] = p.Nodes
-		}
+		c.pipelines.deploy(ev.Time, b)
 	case event.InstanceLost:
-		c.lose(ev, b.Nodes)
+		c.pipelines.lose(ev.Time, b.Nodes)
 	case event.AssignRequests:
 		for _, r := range b.Requests {
 			c.commit(ev, r.Request, r.Committed)
@@ -117,14 +112,15 @@ func (c *Checker) migration(ev event.Event, b event.MigrationPlanned) {
 
 // end is promise 1: every accepted request reaches exactly one terminal state.
 func (c *Checker) end(ev event.Event, id event.RequestID) {
-	switch r := c.requests[id]; {
-	case r == nil:
-		c.fail(1, ev, "request %d never arrived", id)
-	case r.ended:
+	switch {
+	case c.open[id] != nil:
+		delete(c.open, id)
+		c.ended.add(id)
+		c.terminal++
+	case c.ended.has(id):
 		c.fail(1, ev, "request %d ends a second time", id)
 	default:
-		r.ended = true
-		c.terminal++
+		c.fail(1, ev, "request %d never arrived", id)
 	}
 }
 
@@ -137,17 +133,12 @@ func (c *Checker) record(ev event.Event, r event.RequestRecord) {
 	}
 }
 
-// lose notes which pipelines the loss of nodes ends.
-func (c *Checker) lose(ev event.Event, nodes []string) {
-	for p, members := range c.nodes {
-		if _, before := c.lost[p]; !before && slices.ContainsFunc(members, func(n string) bool { return slices.Contains(nodes, n) }) {
-			c.lost[p] = ev.Time
-		}
-	}
-}
-
-// report takes a pipeline's word on a request, checked like the planner's.
+// report takes a pipeline's word on a request, checked like the planner's. One
+// that has ended meanwhile needs no word.
 func (c *Checker) report(ev event.Event, p event.Progress, by pipeline) {
+	if c.ended.has(p.Request) {
+		return
+	}
 	if r := c.progress(ev, p.Request, p.Committed); r != nil {
 		r.reported = report{p.Committed, by, ev.Time}
 	}
@@ -163,12 +154,16 @@ func (c *Checker) commit(ev event.Event, id event.RequestID, committed int) {
 // progress is promise 3: committed tokens never decrease. It returns nil if
 // the promise is broken.
 func (c *Checker) progress(ev event.Event, id event.RequestID, committed int) *life {
-	r := c.requests[id]
-	if r == nil {
+	r := c.open[id]
+	switch {
+	case r == nil && c.ended.has(id):
+		c.fail(1, ev, "request %d goes on after its end", id)
+		return nil
+	case r == nil:
 		c.fail(3, ev, "request %d never arrived", id)
 		return nil
 	}
-	if lost, ok := c.lost[r.reported.by]; !ok || r.reported.taken <= lost {
+	if c.pipelines.counts(r.reported) {
 		r.committed = max(r.committed, r.reported.committed)
 	}
 	r.reported = report{}

@@ -65,6 +65,7 @@ func script(bodies ...event.Body) []event.Event {
 func TestChecker(t *testing.T) {
 	unfinished := event.RequestUnfinished{Record: event.RequestRecord{Request: 1, Finished: vtime.Never}}
 	next := event.Epoch{Term: 1, N: 4}
+	kept := event.ConfigChosen{Epoch: next, Pipelines: []event.PipelinePlace{{Nodes: []string{"a", "b"}}}}
 	for _, tt := range []struct {
 		name   string
 		events []event.Event
@@ -76,6 +77,8 @@ func TestChecker(t *testing.T) {
 		{"ends twice", script(completed(1, 2, 3), unfinished), "promise 1 broken at 4.000s by test/4 (request_unfinished): request 1 ends a second time"},
 		{"never arrived", script(event.RequestRefused{Request: 2}), "request 2 never arrived"},
 		{"never ends", script(event.RunFinished{}), "1 requests arrived, 0 ended"},
+		{"goes on after its end", script(completed(1, 2, 3), assigned(0)), "promise 1 broken at 4.000s by test/4 (assign_requests): request 1 goes on after its end"},
+		{"is reported after its end", script(completed(1, 2, 3), exited(5)), ""},
 		{"lost", script(unfinished, event.RunFinished{Lost: 1}), "1 requests lost"},
 		{"duplicated", script(unfinished, event.RunFinished{Duplicated: 2}), "2 completions duplicated"},
 		{"does not add up", script(unfinished, event.RunFinished{Accepted: 2, Completed: 1}), "accepted 2 is not completed 1 + unfinished 0"},
@@ -98,6 +101,8 @@ func TestChecker(t *testing.T) {
 		{"reported before the pipeline lost a node", script(exited(5), event.InstanceLost{Nodes: []string{"b"}}, assigned(4)), "falls back from 5 to 4"},
 		{"reported by a pipeline that had lost a node", script(event.InstanceLost{Nodes: []string{"b"}}, exited(5), assigned(4)), ""},
 		{"which another node does not excuse", script(event.InstanceLost{Nodes: []string{"c"}}, exited(5), assigned(4)), "falls back from 5 to 4"},
+		{"the loss ends a pipeline that the next plan keeps", script(kept, event.InstanceLost{Nodes: []string{"b"}}, exited(5), assigned(4)), ""},
+		{"but not one that it replaced", script(exited(5), kept, event.InstanceLost{Nodes: []string{"b"}}, assigned(4)), "falls back from 5 to 4"},
 
 		{"in time", script(moved(30, 30)), ""},
 		{"past a deadline", script(moved(30.001, 30)), "promise 4 broken"},

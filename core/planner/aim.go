@@ -79,11 +79,17 @@ func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 // request is what the controller is asked, for the throughput required at the
 // instant at.
 func (m *MetaContextManager) request(gpus int, at vtime.Time) tune.Request {
-	return tune.Request{
-		GPUs: gpus, RequiredThroughput: m.required.at(at), BatchLimit: m.spec.BatchLimit,
-		PromptTokens: m.spec.PromptTokens, OutputTokens: m.spec.OutputTokens,
+	required := m.required.at(at)
+	r := tune.Request{
+		GPUs: gpus, GPUsPerInstance: m.spec.Instance.GPUs, RequiredThroughput: required, ArrivalRate: required,
+		Objective: m.spec.Objective, SLOP99: m.spec.SLOP99, Fewest: m.closedLoop(),
+		BatchLimit: m.spec.BatchLimit, PromptTokens: m.spec.PromptTokens, OutputTokens: m.spec.OutputTokens,
 		Continuous: m.spec.Batching == experiment.Continuous,
 	}
+	if m.spec.Headroom > 0 {
+		r.ArrivalRate /= m.spec.Headroom
+	}
+	return r
 }
 
 // canKeep reports whether every running pipeline can stay as it is in config:

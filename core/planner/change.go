@@ -108,7 +108,7 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 		batch.committed = max(batch.committed, r.Committed)
 	}
 	if b.Batch != 0 {
-		m.interrupt(p.running.ids, b.At, b.Computed)
+		m.interrupt(p.index, b.At, b.Computed)
 	}
 	if len(batch.ids) > 0 {
 		m.change.batches = append(m.change.batches, batch)
@@ -213,7 +213,7 @@ func (m *MetaContextManager) kill(p *pipeline, lost []string) {
 	if !slices.Contains(lost, p.leader) {
 		m.command(p.leader, event.StopPipeline{Epoch: p.epoch, Pipeline: p.index})
 	}
-	m.interrupt(p.running.ids, m.emit.Now, m.computed(p))
+	m.interrupt(p.index, m.emit.Now, m.computed(p))
 	m.requeue(m.requests.Close(p.index), nil)
 	delete(m.deployed.pipelines, p.index)
 	m.deployed.broken = true
@@ -233,8 +233,10 @@ func (m *MetaContextManager) dropInterrupted(nodes []string) {
 	})
 }
 
-// interrupt counts running requests that were stopped, and what they lost.
-func (m *MetaContextManager) interrupt(ids []event.RequestID, at vtime.Time, computed int) {
-	m.totals.interruptions += len(ids)
-	m.totals.recomputed += m.requests.Interrupt(ids, at, computed)
+// interrupt counts the running requests of a pipeline that were stopped, and
+// what they lost.
+func (m *MetaContextManager) interrupt(pipeline int, at vtime.Time, computed int) {
+	stopped, lost := m.requests.Interrupt(pipeline, at, computed)
+	m.totals.interruptions += stopped
+	m.totals.recomputed += lost
 }

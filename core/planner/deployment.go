@@ -6,6 +6,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/migrate"
+	"github.com/spotserve/spotserve/core/serve"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -14,7 +15,7 @@ import (
 type deployment struct {
 	epoch      event.Epoch
 	config     topology.ParallelConfig
-	limit      int // requests in a batch
+	room       serve.Room // of each pipeline
 	placements []topology.Placement
 	held       *migrate.Holdings
 	pipelines  map[int]*pipeline // alive ones
@@ -34,17 +35,19 @@ type pipeline struct {
 	waiting map[string]bool // nodes that have not reported their stage yet
 	up      startUp
 	running runningBatch
-
-	accepting bool // takes requests into its pool
 }
 
-// runningBatch is the last batch that the leader told of; no ids when idle.
+// runningBatch is what the leader last told of its batch.
 type runningBatch struct {
-	id        uint64
-	ids       []event.RequestID
-	startedAt vtime.Time
-	resumed   bool
-	prompt    int // longest prompt and committed tokens to prefill
+	id       uint64
+	requests int // 0 when idle
+	// At the instant at it had generated tokens, and began to prefill so many
+	// prompts: of the longest's tokens in a static batch, of so many in all in a
+	// continuous one.
+	at      vtime.Time
+	tokens  int
+	joining int
+	prompts int
 }
 
 func (p *pipeline) ready() bool { return len(p.waiting) == 0 }
@@ -58,17 +61,6 @@ func (d *deployment) alive() []*pipeline {
 	out := make([]*pipeline, 0, len(d.pipelines))
 	for _, i := range slices.Sorted(maps.Keys(d.pipelines)) {
 		out = append(out, d.pipelines[i])
-	}
-	return out
-}
-
-// accepting lists the pipelines that take requests, by number.
-func (d *deployment) accepting() []int {
-	var out []int
-	for _, p := range d.alive() {
-		if p.accepting {
-			out = append(out, p.index)
-		}
 	}
 	return out
 }
@@ -116,11 +108,11 @@ func (d *deployment) pipelineOf(index int, epoch event.Epoch) *pipeline {
 // nodesOf lists the nodes of placements, in node order.
 func nodesOf(placements []topology.Placement) []string {
 	var out []string
-	for _, p := range placements {
-		if !slices.Contains(out, p.Device.Node) {
+	for i, p := range placements {
+		if i == 0 || p.Device.Node != placements[i-1].Device.Node {
 			out = append(out, p.Device.Node)
 		}
 	}
 	slices.SortFunc(out, topology.CompareNodes)
-	return out
+	return slices.Compact(out)
 }

@@ -123,12 +123,21 @@ func (m *MetaContextManager) fullCaches(t target) []migrate.Inheritance {
 		return nil
 	}
 	var out []migrate.Inheritance
-	tokens := m.deployed.limit * (m.spec.PromptTokens + m.spec.OutputTokens)
 	fresh := t.fresh()
 	for i, p := range m.deployed.alive() {
 		if i < len(fresh) {
-			out = append(out, migrate.Inheritance{From: p.index, To: fresh[i], Tokens: tokens})
+			out = append(out, migrate.Inheritance{From: p.index, To: fresh[i], Tokens: m.fullCache(p.index)})
 		}
 	}
 	return out
+}
+
+// fullCache is the most tokens of KV cache that a pipeline can have when it
+// stops: a continuous batch has reserved the memory of all that it was sent.
+func (m *MetaContextManager) fullCache(pipeline int) int {
+	room := m.deployed.room
+	if m.spec.Batching == experiment.Continuous {
+		return min(room.KVTokens, m.requests.Reserved(pipeline))
+	}
+	return room.Limit * m.spec.LongestSequence()
 }

@@ -25,6 +25,7 @@ import (
 type MetaContextManager struct {
 	spec       experiment.Spec
 	latency    *cost.LatencyModel
+	memory     cost.MemoryModel
 	controller *tune.ParallelizationController
 	mapper     assign.DeviceMapper
 	migrator   migrate.MigrationPlanner
@@ -95,7 +96,7 @@ func (m *MetaContextManager) Step(now vtime.Time, ev event.Event) []effect.Effec
 func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	m.emit.Run, m.spec, m.policy = run, spec, policyOf(spec)
 	m.required.rps, m.rate.window = spec.RequiredThroughput, spec.RateWindow
-	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager()
+	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager(serve.Policy{Batching: spec.Batching, PoolDepth: spec.PoolDepth})
 	m.deployed = newDeployment()
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
 	if err != nil {
@@ -108,7 +109,7 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 		Model: spec.Model, GPUMemoryBytes: spec.Instance.GPUMemoryBytes,
 		MigrationBuffer: spec.MigrationBuffer, TokensPerSeq: spec.LongestSequence(),
 	}
-	m.latency = latency
+	m.latency, m.memory = latency, memory
 	m.controller = tune.NewParallelizationController(latency, memory)
 	m.geometry = migrate.NewGeometry(spec.Model, latency.MaxTensor())
 	m.mapper = assign.RankOrder{}
@@ -154,6 +155,10 @@ func (m *MetaContextManager) take(ev event.Event) {
 		m.tokensCommitted(b)
 	case event.BatchCompleted:
 		m.batchCompleted(b)
+	case event.RequestsJoined:
+		m.requestsJoined(b)
+	case event.RequestsLeft:
+		m.requestsLeft(b)
 	case event.PipelineExited:
 		m.pipelineExited(b)
 	case event.TimerFired:

@@ -8,6 +8,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/migrate"
+	"github.com/spotserve/spotserve/core/serve"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/tune"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -60,11 +61,15 @@ func (m *MetaContextManager) inheritable(t target) []heir {
 		return cmp.Or(cmp.Compare(b.committed, a.committed), cmp.Compare(a.ids[0], b.ids[0]))
 	})
 	fresh := t.fresh()
-	out := make([]heir, len(batches))
+	out := make([]heir, len(batches), 2*len(batches))
 	for i, b := range batches {
 		out[i] = heir{b, -1}
 		if len(fresh) > 0 && m.worthMoving(b, t.config()) {
 			out[i].to, fresh = fresh[0], fresh[1:]
+			if n := m.fitting(b.ids, t.config()); n < len(b.ids) {
+				out[i].ids = b.ids[:n]
+				out = append(out, heir{interrupted{b.pipeline, b.ids[n:], b.committed}, -1})
+			}
 		}
 	}
 	return out
@@ -76,12 +81,36 @@ func (m *MetaContextManager) worthMoving(b interrupted, config topology.Parallel
 	bytes := float64(m.spec.Model.KVBytesPerToken) * float64(m.requests.CachedTokens(b.ids))
 	nodes := float64(max(1, config.DevicesPerPipeline()/max(1, m.spec.Instance.GPUs)))
 	move := vtime.Duration(bytes / nodes / m.spec.Instance.InterNodeBytesPerSecond)
+	return move < time.Duration(float64(m.prefillAgain(b.ids, config))*m.spec.Engine.ExecutionScale)
+}
+
+// prefillAgain is what a pipeline of config takes to compute a batch's KV cache.
+func (m *MetaContextManager) prefillAgain(ids []event.RequestID, config topology.ParallelConfig) time.Duration {
+	if m.spec.Batching == experiment.Continuous {
+		return m.latency.JoinPrefill(config, len(ids), m.requests.CachedTokens(ids))
+	}
 	n := 1
-	for n < len(b.ids) {
+	for n < len(ids) {
 		n *= 2
 	}
-	again := m.latency.PrefillTokens(config, n, m.requests.LongestPrefill(b.ids))
-	return move < time.Duration(float64(again)*m.spec.Engine.ExecutionScale)
+	return m.latency.PrefillTokens(config, n, m.requests.LongestPrefill(ids))
+}
+
+// fitting is how many of the first of an interrupted batch's requests a pipeline
+// of config can go on with.
+func (m *MetaContextManager) fitting(ids []event.RequestID, config topology.ParallelConfig) int {
+	if m.spec.Batching != experiment.Continuous {
+		return len(ids) // padded alike, they fit or the configuration does not
+	}
+	room := m.room(config)
+	n, tokens := 0, 0
+	for n < len(ids) && n < room.Limit {
+		if tokens += m.requests.Need(ids[n]); tokens > room.KVTokens {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func inheritances(heirs []heir, tokens func([]event.RequestID) int) []migrate.Inheritance {
@@ -151,12 +180,21 @@ func (m *MetaContextManager) deploy(t target, plan migrate.Plan) {
 	}
 	m.deployed = deployment{
 		epoch:  event.Epoch{Term: m.term, N: m.plans},
-		config: config, limit: m.batchLimit(config), placements: t.placements, held: held,
+		config: config, room: m.room(config), placements: t.placements, held: held,
 		pipelines: make(map[int]*pipeline), steps: plan.Steps, begin: m.emit.Now,
 	}
 	for _, d := range t.kept {
 		m.deployed.pipelines[d] = before.pipelines[d]
 	}
+}
+
+// room is what a pipeline of c can take.
+func (m *MetaContextManager) room(c topology.ParallelConfig) serve.Room {
+	room := serve.Room{Limit: m.batchLimit(c)}
+	if m.spec.Batching == experiment.Continuous && !c.IsZero() {
+		room.KVTokens = m.memory.KVTokens(c)
+	}
+	return room
 }
 
 // batchLimit is the running batch limit: what the configuration was solved for
@@ -165,6 +203,9 @@ func (m *MetaContextManager) deploy(t target, plan migrate.Plan) {
 func (m *MetaContextManager) batchLimit(c topology.ParallelConfig) int {
 	if m.policy.own {
 		return c.Batch
+	}
+	if m.spec.Batching == experiment.Continuous {
+		return m.spec.BatchLimit
 	}
 	limit := 1
 	for n := 1; n <= m.spec.BatchLimit; n *= 2 {
@@ -192,14 +233,14 @@ func (m *MetaContextManager) startPipeline(index int, plan migrate.Plan) {
 		}
 	}
 	d.pipelines[index] = p
-	m.requests.Open(index, d.config, d.limit)
+	m.requests.Open(index, d.config, d.room)
 }
 
 // announce tells the decision and the plan as facts.
 func (m *MetaContextManager) announce(t target, before deployment, plan migrate.Plan, resumed, requeued int) {
 	d := &m.deployed
 	chosen := event.ConfigChosen{
-		Epoch: d.epoch, Config: d.config, BatchLimit: d.limit, ChangeAt: m.change.goal.at,
+		Epoch: d.epoch, Config: d.config, BatchLimit: d.room.Limit, ChangeAt: m.change.goal.at,
 		DevicesChanged: before.changedDevices(d.placements), GPUs: t.gpus,
 		Chosen: candidate(t.choice.Best), Why: t.choice.Why,
 	}
@@ -233,32 +274,37 @@ func candidate(c tune.Candidate) event.Candidate {
 // apply sends every node that took or takes part its share of the plan.
 func (m *MetaContextManager) apply(t target, before deployment, resume map[int][]event.AssignedRequest) {
 	d := &m.deployed
-	present := m.fleet.Present()
-	for _, node := range nodesOf(slices.Concat(before.placements, d.placements)) {
-		if !slices.Contains(present, node) {
-			continue
+	nodes := nodesOf(slices.Concat(before.placements, d.placements))
+	parts := make(map[string]*event.ApplyMigration, len(nodes))
+	for _, node := range nodes {
+		parts[node] = &event.ApplyMigration{Epoch: d.epoch, Config: d.config, BatchLimit: d.room.Limit, KVTokens: d.room.KVTokens, Begin: m.emit.Now}
+	}
+	for _, p := range d.placements {
+		part := parts[p.Device.Node]
+		part.Placements = append(part.Placements, p)
+	}
+	for _, s := range d.steps {
+		if from := parts[s.From.Node]; from != nil {
+			from.Steps = append(from.Steps, s)
 		}
-		cmd := event.ApplyMigration{Epoch: d.epoch, Config: d.config, BatchLimit: d.limit, Begin: m.emit.Now}
-		for _, p := range d.placements {
-			if p.Device.Node == node {
-				cmd.Placements = append(cmd.Placements, p)
+		if to := parts[s.To.Node]; to != nil && s.To.Node != s.From.Node {
+			to.Steps = append(to.Steps, s)
+		}
+	}
+	for _, p := range d.alive() {
+		kept := slices.Contains(t.kept, p.index)
+		for _, node := range p.nodes {
+			if part := parts[node]; kept {
+				part.Keep = append(part.Keep, p.index)
+			} else {
+				part.Pipelines = append(part.Pipelines, m.pipelineStart(p, node, resume[p.index]))
 			}
 		}
-		for _, s := range d.steps {
-			if s.From.Node == node || s.To.Node == node {
-				cmd.Steps = append(cmd.Steps, s)
-			}
+	}
+	for _, node := range m.fleet.Present() {
+		if part := parts[node]; part != nil {
+			m.command(node, *part)
 		}
-		for _, p := range d.alive() {
-			switch {
-			case !slices.Contains(p.nodes, node):
-			case slices.Contains(t.kept, p.index):
-				cmd.Keep = append(cmd.Keep, p.index)
-			default:
-				cmd.Pipelines = append(cmd.Pipelines, m.pipelineStart(p, node, resume[p.index]))
-			}
-		}
-		m.command(node, cmd)
 	}
 }
 
@@ -279,9 +325,9 @@ func (m *MetaContextManager) accept() {
 	next := vtime.Never
 	for _, p := range m.deployed.alive() {
 		switch {
-		case p.up.accepts == p.up.engine || p.accepting:
+		case p.up.accepts == p.up.engine:
 		case p.up.accepts <= m.emit.Now:
-			p.accepting = true
+			m.requests.Accept(p.index)
 		default:
 			next = min(next, p.up.accepts)
 		}
@@ -299,7 +345,7 @@ func (m *MetaContextManager) stageStarted(node string, b event.StageStarted) {
 	}
 	delete(p.waiting, node)
 	if p.ready() {
-		p.accepting = true
+		m.requests.Accept(p.index)
 		m.dispatch()
 	}
 	m.settle()

@@ -2,17 +2,17 @@ package serve
 
 import (
 	"math/bits"
-	"slices"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 )
 
-// Policy is how requests are handed to pipelines. Both policies are static:
-// nothing joins a running batch.
+// Policy is how requests are handed to pipelines.
 type Policy struct {
 	Batching experiment.Batching
-	// PoolDepth c lets the pooled policy top up a pool that is below c*B.
+	// PoolDepth c lets the pooled policy top up a pool that is below c*B. With
+	// continuous batching c requests wait in a pool beyond those that run, so that
+	// one joins without a round trip when another leaves.
 	PoolDepth int
 }
 
@@ -22,41 +22,54 @@ type Assignment struct {
 	Requests []event.AssignedRequest
 }
 
-// Dispatch hands queued requests to the pipelines of ready, in that order on
-// ties, until the policy wants no more. An idle pipeline gets the largest power
-// of two that is queued, up to its batch limit. Under the pooled policy the
-// pipeline with the smallest pool below c*B then gets as many by the same rule.
-func (m *Manager) Dispatch(policy Policy, ready []int) []Assignment {
+// Dispatch hands queued requests to the pipelines that accept them, until the
+// policy wants no more; ties go to the lower pipeline.
+//
+// With the static policies nothing joins a running batch. An idle pipeline gets
+// the largest power of two that is queued, up to its batch limit. Under the
+// pooled policy the pipeline with the smallest pool below c*B then gets as many
+// by the same rule.
+//
+// With continuous batching each request goes to the pipeline with the fewest
+// requests waiting, then with the fewest tokens, of prompts and outputs, in its
+// pool. It runs if the KV memory takes it, else it waits there.
+func (m *Manager) Dispatch() []Assignment {
+	if m.policy.Batching == experiment.Continuous {
+		return m.dispatchContinuous()
+	}
 	var out []Assignment
-	for m.queue.Len() > 0 {
-		pipeline, ok := m.next(policy, ready)
-		if !ok {
+	for m.queue.Len() > 0 && len(m.accepting.pools) > 0 {
+		p := m.accepting.pools[0]
+		if size := len(p.requests); size > 0 && (m.policy.Batching == experiment.IdleOnly || size >= m.policy.PoolDepth*p.room.Limit) {
 			break
 		}
-		n := PowerOfTwo(min(m.queue.Len(), m.pools[pipeline].limit))
-		ids := make([]event.RequestID, n)
-		for i := range ids {
-			ids[i] = m.queue.pop().id
+		n := PowerOfTwo(min(m.queue.Len(), p.room.Limit))
+		assigned := make([]event.AssignedRequest, n)
+		for i := range assigned {
+			assigned[i] = m.assign(p, m.queue.pop())
 		}
-		out = append(out, Assignment{pipeline, m.assign(pipeline, ids)})
+		out = append(out, Assignment{p.pipeline, assigned})
 	}
 	return out
 }
 
-func (m *Manager) next(policy Policy, ready []int) (pipeline int, ok bool) {
-	if len(ready) == 0 {
-		return 0, false
+func (m *Manager) dispatchContinuous() []Assignment {
+	var out []Assignment
+	for m.queue.Len() > 0 && len(m.accepting.pools) > 0 {
+		p := m.accepting.pools[0]
+		if len(p.waiting) > 0 && len(p.waiting) >= m.policy.PoolDepth {
+			break
+		}
+		i := 0
+		for i < len(out) && out[i].Pipeline != p.pipeline {
+			i++
+		}
+		if i == len(out) {
+			out = append(out, Assignment{Pipeline: p.pipeline})
+		}
+		out[i].Requests = append(out[i].Requests, m.assign(p, m.queue.pop()))
 	}
-	smallest := slices.MinFunc(ready, func(a, b int) int { return len(m.pools[a].ids) - len(m.pools[b].ids) })
-	size := len(m.pools[smallest].ids)
-	switch {
-	case size == 0:
-		return smallest, true
-	case policy.Batching == experiment.IdleOnly:
-		return 0, false
-	default:
-		return smallest, size < policy.PoolDepth*m.pools[smallest].limit
-	}
+	return out
 }
 
 // PowerOfTwo is the largest power of two that is at most n, and 0 for n < 1.

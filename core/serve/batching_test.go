@@ -2,7 +2,6 @@ package serve_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -69,62 +68,83 @@ func TestDispatch(t *testing.T) {
 		{"idle-only: no top-up", idle, []int{1, 2}, 9, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := serve.NewManager()
-			var ready []int
+			m := serve.NewManager(tt.policy)
 			for p, n := range tt.pools {
-				m.Open(p, topology.ParallelConfig{}, 4)
-				ready = append(ready, p)
-				// Earlier requests; their numbers are beside the point.
-				var ids []event.RequestID
-				for i := range n {
-					ids = append(ids, event.RequestID(1000+10*p+i))
-				}
-				for _, id := range ids {
-					m.Arrive(event.RequestArrived{Request: id, PromptTokens: 1, OutputTokens: 1}, 0)
-				}
-				take(t, m, p, ids)
+				open(m, p, topology.ParallelConfig{}, 4)
+				fill(m, p, n)
+			}
+			for p := range tt.pools {
+				m.Accept(p)
 			}
 			arrive(m, 0, tt.queued)
-			if got := printed(m.Dispatch(tt.policy, ready)); got != tt.want {
+			if got := printed(m.Dispatch()); got != tt.want {
 				t.Errorf("assigned %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// take moves ids, the only queued requests, into a pipeline's pool.
-func take(t *testing.T, m *serve.Manager, pipeline int, ids []event.RequestID) {
-	t.Helper()
-	var got []event.RequestID
-	for _, a := range m.Dispatch(serve.Policy{Batching: experiment.Pooled, PoolDepth: 100}, []int{pipeline}) {
-		got = append(got, requests(a.Requests)...)
+// open gives a pipeline batches of up to limit requests.
+func open(m *serve.Manager, pipeline int, c topology.ParallelConfig, limit int) {
+	m.Open(pipeline, c, serve.Room{Limit: limit, KVTokens: 1 << 20})
+}
+
+// fill gives a pipeline, past every policy, n requests: one of each of n
+// pipelines that were closed. Their numbers are beside the point.
+func fill(m *serve.Manager, pipeline, n int) {
+	var ids []event.RequestID
+	for i := range n {
+		id := event.RequestID(1000*(pipeline+1) + i)
+		m.Arrive(event.RequestArrived{Request: id, PromptTokens: 1, OutputTokens: 1}, 0)
+		open(m, int(id), topology.ParallelConfig{}, 1)
+		m.Accept(int(id))
+		m.Dispatch()
+		ids = append(ids, m.Close(int(id))...)
 	}
-	if !slices.Equal(got, ids) {
-		t.Fatalf("pool of %d got %v, want %v", pipeline, got, ids)
-	}
+	m.Resume(pipeline, ids)
 }
 
 func TestQueueIsFirstComeFirstServed(t *testing.T) {
-	m := serve.NewManager()
-	m.Open(0, topology.ParallelConfig{}, 1)
-	policy := serve.Policy{Batching: experiment.Pooled, PoolDepth: 100}
+	m := serve.NewManager(serve.Policy{Batching: experiment.Pooled, PoolDepth: 100})
+	reopen := func() {
+		m.Close(0)
+		open(m, 0, topology.ParallelConfig{}, 1)
+		m.Accept(0)
+	}
+	reopen()
 	arrive(m, 0, 3)
-	if got := printed(m.Dispatch(policy, []int{0})); got != "0:[0] 0:[1] 0:[2]" {
+	if got := printed(m.Dispatch()); got != "0:[0] 0:[1] 0:[2]" {
 		t.Fatalf("assigned %s", got)
 	}
 	arrive(m, 3, 1)
-	m.Close(0)
-	m.Open(0, topology.ParallelConfig{}, 1)
+	reopen()
 	// 2 and 0 come back and stand before 3, where their arrivals belong.
 	m.Requeue([]event.RequestID{2, 0})
-	if got := printed(m.Dispatch(policy, []int{0})); got != "0:[0] 0:[2] 0:[3]" {
+	if got := printed(m.Dispatch()); got != "0:[0] 0:[2] 0:[3]" {
 		t.Errorf("assigned %s", got)
 	}
 	// Arrivals of the same instant go by number.
 	for _, id := range []event.RequestID{12, 11} {
 		m.Arrive(event.RequestArrived{Request: id, PromptTokens: 1, OutputTokens: 1}, 99)
 	}
-	if got := printed(m.Dispatch(policy, []int{0})); got != "0:[11] 0:[12]" {
+	if got := printed(m.Dispatch()); got != "0:[11] 0:[12]" {
+		t.Errorf("assigned %s", got)
+	}
+}
+
+func TestOnlyPipelinesThatAcceptGetRequests(t *testing.T) {
+	m := serve.NewManager(serve.Policy{Batching: experiment.Pooled, PoolDepth: 1})
+	open(m, 0, topology.ParallelConfig{}, 1)
+	open(m, 1, topology.ParallelConfig{}, 1)
+	arrive(m, 0, 3)
+	m.Accept(1)
+	m.Accept(7) // unknown
+	if got := printed(m.Dispatch()); got != "1:[0]" {
+		t.Errorf("assigned %s", got)
+	}
+	m.Accept(0)
+	m.Accept(1) // again
+	if got := printed(m.Dispatch()); got != "0:[1]" {
 		t.Errorf("assigned %s", got)
 	}
 }

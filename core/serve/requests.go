@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/internal/idset"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -18,7 +20,6 @@ const (
 	queued   state = iota
 	assigned       // in a pool
 	detached       // its pool is closed: nowhere until Requeue or Resume
-	ended
 )
 
 // request is the manager's book page of one request.
@@ -31,7 +32,8 @@ type request struct {
 	prompt    int
 	output    int
 	committed int // tokens kept, whether or not their KV cache is
-	carried   int // tokens that were committed before the last batch began
+	carried   int // tokens that were committed before it joined the last batch
+	joined    int // tokens of that batch before it joined
 	lost      int
 	stopped   int
 	pipeline  int
@@ -39,35 +41,34 @@ type request struct {
 	state     state
 }
 
-// Manager owns every request from arrival to its end.
+// Manager owns every request from arrival to its end. Of a request that has
+// ended it keeps no more than that.
 type Manager struct {
-	requests  map[event.RequestID]*request
+	policy    Policy
+	requests  map[event.RequestID]*request // that have not ended
+	ended     idset.Set
+	spare     []*request // pages of ended requests, to be used again
 	queue     queue
 	pools     map[int]*pool // by pipeline
+	accepting poolHeap
 	accepted  int
 	completed int
 	twice     int
 }
 
-// pool is what a pipeline was sent and has not answered.
-type pool struct {
-	config topology.ParallelConfig
-	limit  int
-	ids    []event.RequestID
-}
-
 // NewManager returns a manager without requests.
-func NewManager() *Manager {
-	return &Manager{requests: make(map[event.RequestID]*request), pools: make(map[int]*pool)}
+func NewManager(policy Policy) *Manager {
+	return &Manager{policy: policy, requests: make(map[event.RequestID]*request), pools: make(map[int]*pool)}
 }
 
 // Arrive accepts a request. A request whose id is known already is refused and
 // changes nothing.
 func (m *Manager) Arrive(e event.RequestArrived, now vtime.Time) (accepted bool) {
-	if _, known := m.requests[e.Request]; known {
+	if m.requests[e.Request] != nil || m.ended.Has(uint64(e.Request)) {
 		return false
 	}
-	r := &request{
+	r := m.page()
+	*r = request{
 		id: e.Request, arrived: now, started: vtime.Never, running: vtime.Never,
 		prompt: e.PromptTokens, output: e.OutputTokens, pipeline: -1,
 	}
@@ -77,36 +78,55 @@ func (m *Manager) Arrive(e event.RequestArrived, now vtime.Time) (accepted bool)
 	return true
 }
 
-// Open gives a pipeline an empty pool, for batches of up to limit requests.
-func (m *Manager) Open(pipeline int, c topology.ParallelConfig, limit int) {
-	m.pools[pipeline] = &pool{config: c, limit: limit}
+func (m *Manager) page() *request {
+	n := len(m.spare)
+	if n == 0 {
+		return new(request)
+	}
+	r := m.spare[n-1]
+	m.spare = m.spare[:n-1]
+	return r
+}
+
+// end forgets a request; its page is used again.
+func (m *Manager) end(r *request) {
+	delete(m.requests, r.id)
+	m.ended.Add(uint64(r.id))
+	m.spare = append(m.spare, r)
+}
+
+// Open gives a pipeline an empty pool.
+func (m *Manager) Open(pipeline int, c topology.ParallelConfig, room Room) {
+	m.Close(pipeline)
+	m.pools[pipeline] = &pool{
+		pipeline: pipeline, config: c, room: room, continuous: m.policy.Batching == experiment.Continuous, place: -1,
+	}
+}
+
+// Accept lets Dispatch hand requests to a pipeline from now on.
+func (m *Manager) Accept(pipeline int) {
+	if p := m.pools[pipeline]; p != nil {
+		m.accepting.take(p)
+	}
 }
 
 // Resume puts an interrupted batch into the pool of the pipeline that has
 // inherited its KV cache. Only requests of closed pools can be.
 func (m *Manager) Resume(pipeline int, ids []event.RequestID) []event.AssignedRequest {
-	var moved []event.RequestID
-	for _, id := range ids {
-		if r := m.requests[id]; r != nil && r.state == detached {
-			r.state = assigned // a second mention does not count
-			moved = append(moved, id)
-		}
-	}
-	return m.assign(pipeline, moved)
-}
-
-func (m *Manager) assign(pipeline int, ids []event.RequestID) []event.AssignedRequest {
-	p := m.pools[pipeline]
 	out := make([]event.AssignedRequest, 0, len(ids))
 	for _, id := range ids {
-		r := m.requests[id]
-		r.state, r.pipeline, r.config = assigned, pipeline, p.config
-		p.ids = append(p.ids, id)
-		out = append(out, event.AssignedRequest{
-			Request: id, PromptTokens: r.prompt, OutputTokens: r.output, Committed: r.committed,
-		})
+		if r := m.requests[id]; r != nil && r.state == detached { // not at a second mention
+			out = append(out, m.assign(m.pools[pipeline], r))
+		}
 	}
 	return out
+}
+
+func (m *Manager) assign(p *pool, r *request) event.AssignedRequest {
+	r.state, r.pipeline, r.config = assigned, p.pipeline, p.config
+	p.add(r)
+	m.accepting.fix(p)
+	return event.AssignedRequest{Request: r.id, PromptTokens: r.prompt, OutputTokens: r.output, Committed: r.committed}
 }
 
 // Close empties a pipeline's pool and takes it away. It returns what was in
@@ -117,10 +137,11 @@ func (m *Manager) Close(pipeline int) []event.RequestID {
 		return nil
 	}
 	delete(m.pools, pipeline)
-	for _, id := range p.ids {
-		m.requests[id].state = detached
+	m.accepting.drop(p)
+	for _, r := range p.requests {
+		r.state = detached
 	}
-	return p.ids
+	return p.ids()
 }
 
 // Requeue puts requests of closed pools back to where their arrival time
@@ -134,23 +155,28 @@ func (m *Manager) Requeue(ids []event.RequestID) {
 	}
 }
 
-// Started notes that a batch with these requests began to compute.
-func (m *Manager) Started(ids []event.RequestID, at vtime.Time) {
+// Started notes that requests joined a batch that had generated tokens tokens
+// before; a static batch begins with all of its requests and none.
+func (m *Manager) Started(ids []event.RequestID, tokens int, at vtime.Time) {
 	for _, id := range ids {
 		if r := m.requests[id]; r != nil && r.state == assigned {
 			r.started = min(r.started, at)
 			r.running = at
-			r.carried = r.committed
+			r.carried, r.joined = r.committed, tokens
 		}
 	}
 }
 
-// Commit notes that a batch has generated tokens tokens since it began.
-// Committed tokens never decrease.
-func (m *Manager) Commit(ids []event.RequestID, tokens int) {
-	for _, id := range ids {
-		if r := m.requests[id]; r != nil && r.state == assigned {
-			r.committed = max(r.committed, min(r.output, r.carried+tokens))
+// Commit notes that the batch of a pipeline has generated tokens tokens since it
+// began. Committed tokens never decrease.
+func (m *Manager) Commit(pipeline, tokens int) {
+	p := m.pools[pipeline]
+	if p == nil {
+		return
+	}
+	for _, r := range p.requests {
+		if r.running != vtime.Never {
+			r.committed = max(r.committed, min(r.output, r.carried+tokens-r.joined))
 		}
 	}
 }
@@ -162,23 +188,27 @@ func (m *Manager) CommitAt(id event.RequestID, committed int) {
 	}
 }
 
-// Interrupt notes that running requests were stopped at now; computed is how
-// many tokens their batch had generated since it began. What was not committed
-// is lost. It returns the tokens lost.
-func (m *Manager) Interrupt(ids []event.RequestID, now vtime.Time, computed int) (lost int) {
-	for _, id := range ids {
-		r := m.requests[id]
-		if r == nil || r.running == vtime.Never {
+// Interrupt notes that the batch of a pipeline was stopped at now; computed is
+// how many tokens it had generated since it began. What was not committed is
+// lost. It returns how many requests it stopped, and the tokens lost.
+func (m *Manager) Interrupt(pipeline int, now vtime.Time, computed int) (stopped, lost int) {
+	p := m.pools[pipeline]
+	if p == nil {
+		return 0, 0
+	}
+	for _, r := range p.requests {
+		if r.running == vtime.Never {
 			continue
 		}
 		r.compute += now.Sub(r.running)
 		r.running = vtime.Never
 		r.stopped++
-		missing := max(0, min(r.output, r.carried+computed)-r.committed)
+		stopped++
+		missing := max(0, min(r.output, r.carried+computed-r.joined)-r.committed)
 		r.lost += missing
 		lost += missing
 	}
-	return lost
+	return stopped, lost
 }
 
 // Complete ends a request of a pool with its answer. It returns false, and
@@ -191,25 +221,28 @@ func (m *Manager) Complete(id event.RequestID, batchEnd, now vtime.Time) (event.
 		return event.RequestRecord{}, false
 	}
 	p := m.pools[r.pipeline]
-	i := slices.Index(p.ids, id)
-	p.ids = slices.Delete(p.ids, i, i+1)
+	p.remove(r)
+	m.accepting.fix(p)
+	return m.complete(r, batchEnd, now), true
+}
+
+func (m *Manager) complete(r *request, batchEnd, now vtime.Time) event.RequestRecord {
 	if r.running != vtime.Never {
 		r.compute += batchEnd.Sub(r.running)
 		r.running = vtime.Never
 	}
-	r.state = ended
 	m.completed++
-	return r.record(now), true
+	record := r.record(now)
+	m.end(r)
+	return record
 }
 
 // EndUnfinished ends every request that has no answer yet, by id, and returns
 // their records.
 func (m *Manager) EndUnfinished(now vtime.Time) []event.RequestRecord {
 	var open []*request
-	for _, r := range m.requests {
-		if r.state != ended {
-			open = append(open, r)
-		}
+	for _, r := range m.requests { // sorted below
+		open = append(open, r)
 	}
 	slices.SortFunc(open, func(a, b *request) int { return compareIDs(a.id, b.id) })
 	out := make([]event.RequestRecord, len(open))
@@ -218,10 +251,10 @@ func (m *Manager) EndUnfinished(now vtime.Time) []event.RequestRecord {
 			r.compute += now.Sub(r.running)
 			r.running = vtime.Never
 		}
-		r.state = ended
 		out[i] = r.record(vtime.Never)
+		m.end(r)
 	}
-	m.queue = queue{}
+	m.queue, m.pools, m.accepting = queue{}, make(map[int]*pool), poolHeap{}
 	return out
 }
 
@@ -248,6 +281,22 @@ func (m *Manager) Totals() Totals {
 		Accepted: m.accepted, Completed: m.completed, Duplicated: m.twice,
 		Queued: m.queue.Len(), Open: m.accepted - m.completed,
 	}
+}
+
+// Reserved is the KV memory, in tokens, that the pool of a pipeline asks for.
+func (m *Manager) Reserved(pipeline int) int {
+	if p := m.pools[pipeline]; p != nil {
+		return p.tokens
+	}
+	return 0
+}
+
+// Need is the KV memory, in tokens, that a request reserves.
+func (m *Manager) Need(id event.RequestID) int {
+	if r := m.requests[id]; r != nil {
+		return r.need()
+	}
+	return 0
 }
 
 // CachedTokens is how many tokens of KV cache a batch of these requests keeps.

@@ -23,16 +23,17 @@ func seconds(s float64) vtime.Time { return vtime.Seconds(s) }
 // tokens), arrived at 1 s and in a batch of pipeline 0 since 2 s.
 func running(t *testing.T) (*serve.Manager, []event.RequestID) {
 	t.Helper()
-	m := serve.NewManager()
-	m.Open(0, config, 4)
+	m := serve.NewManager(pooled)
+	open(m, 0, config, 4)
+	m.Accept(0)
 	both := []event.RequestID{0, 1}
 	for _, id := range both {
 		if !m.Arrive(event.RequestArrived{Request: id, PromptTokens: 100, OutputTokens: 10}, seconds(1)) {
 			t.Fatalf("request %d is refused", id)
 		}
 	}
-	m.Dispatch(pooled, []int{0})
-	m.Started(both, seconds(2))
+	m.Dispatch()
+	m.Started(both, 0, seconds(2))
 	return m, both
 }
 
@@ -82,21 +83,22 @@ func TestCommittedNeverDecreases(t *testing.T) {
 	committed := func() int {
 		m.Close(0)
 		m.Requeue(both)
-		m.Open(0, config, 4)
-		return m.Dispatch(pooled, []int{0})[0].Requests[0].Committed
+		open(m, 0, config, 4)
+		m.Accept(0)
+		return m.Dispatch()[0].Requests[0].Committed
 	}
 	for _, step := range []struct {
 		name string
 		do   func()
 		want int
 	}{
-		{"a batch commits from where it began", func() { m.Commit(both, 4) }, 4},
-		{"an older report", func() { m.Commit(both, 2) }, 4},
+		{"a batch commits from where it began", func() { m.Commit(0, 4) }, 4},
+		{"an older report", func() { m.Commit(0, 2) }, 4},
 		{"an interruption further on", func() { m.CommitAt(0, 6) }, 6},
 		{"an interruption that says less", func() { m.CommitAt(0, 1) }, 6},
-		{"a new batch counts from six", func() { m.Started(both, seconds(4)); m.Commit(both, 3) }, 9},
-		{"not beyond the last token", func() { m.Commit(both, 300); m.CommitAt(0, 300) }, 10},
-		{"of nobody", func() { m.Commit([]event.RequestID{55}, 1); m.CommitAt(55, 1); m.Started([]event.RequestID{55}, 1) }, 10},
+		{"a new batch counts from six", func() { m.Started(both, 0, seconds(4)); m.Commit(0, 3) }, 9},
+		{"not beyond the last token", func() { m.Commit(0, 300); m.CommitAt(0, 300) }, 10},
+		{"of nobody", func() { m.Commit(55, 1); m.CommitAt(55, 1); m.Started([]event.RequestID{55}, 0, 1) }, 10},
 	} {
 		step.do()
 		if got := committed(); got != step.want {
@@ -106,12 +108,13 @@ func TestCommittedNeverDecreases(t *testing.T) {
 }
 
 func TestAQueuedRequestCommitsNothing(t *testing.T) {
-	m, both := running(t)
+	m, _ := running(t)
 	m.Requeue(m.Close(0))
-	m.Commit(both, 5)
+	m.Commit(0, 5)
 	m.CommitAt(0, 5)
-	m.Open(0, config, 4)
-	for _, r := range m.Dispatch(pooled, []int{0})[0].Requests {
+	open(m, 0, config, 4)
+	m.Accept(0)
+	for _, r := range m.Dispatch()[0].Requests {
 		if r.Committed != 0 {
 			t.Errorf("request %d keeps %d tokens of a pipeline that was gone", r.Request, r.Committed)
 		}
@@ -120,17 +123,18 @@ func TestAQueuedRequestCommitsNothing(t *testing.T) {
 
 func TestAnInterruptionLosesWhatIsNotCommitted(t *testing.T) {
 	m, both := running(t)
-	m.Commit(both, 4)
-	if lost := m.Interrupt(append(both, 99), seconds(4), 7); lost != 2*3 {
-		t.Errorf("lost %d tokens, want 3 of each of two", lost)
+	m.Commit(0, 4)
+	if stopped, lost := m.Interrupt(0, seconds(4), 7); stopped != 2 || lost != 2*3 {
+		t.Errorf("stopped %d and lost %d tokens, want 3 of each of two", stopped, lost)
 	}
-	if lost := m.Interrupt(both, seconds(5), 9); lost != 0 {
-		t.Errorf("lost %d tokens of a batch that does not run", lost)
+	if stopped, lost := m.Interrupt(0, seconds(5), 9); stopped != 0 || lost != 0 {
+		t.Errorf("stopped %d and lost %d tokens of a batch that does not run", stopped, lost)
 	}
 	m.Requeue(m.Close(0))
-	m.Open(3, config, 4)
-	m.Dispatch(pooled, []int{3})
-	m.Started(both, seconds(10))
+	open(m, 3, config, 4)
+	m.Accept(3)
+	m.Dispatch()
+	m.Started(both, 0, seconds(10))
 	got, _ := m.Complete(0, seconds(12), seconds(12))
 	want := event.RequestRecord{
 		Request: 0, Arrived: seconds(1), Started: seconds(2), Finished: seconds(12), Compute: 4 * time.Second,
@@ -144,9 +148,9 @@ func TestAnInterruptionLosesWhatIsNotCommitted(t *testing.T) {
 // TestLossIsBoundedByTheOutput: an estimate of computed tokens may run past the
 // batch's end.
 func TestLossIsBoundedByTheOutput(t *testing.T) {
-	m, both := running(t)
-	if lost := m.Interrupt(both[:1], seconds(4), 1000); lost != 10 {
-		t.Errorf("lost %d tokens, the request has 10", lost)
+	m, _ := running(t)
+	if _, lost := m.Interrupt(0, seconds(4), 1000); lost != 2*10 {
+		t.Errorf("lost %d tokens, the requests have 10 each", lost)
 	}
 }
 
@@ -154,14 +158,14 @@ func TestResumeKeepsTheBatchTogether(t *testing.T) {
 	m, both := running(t)
 	m.CommitAt(0, 6)
 	m.CommitAt(1, 5)
-	m.Interrupt(both, seconds(4), 0)
+	m.Interrupt(0, seconds(4), 0)
 	if got := m.Close(0); !slices.Equal(got, both) {
 		t.Fatalf("the pool held %v, want %v", got, both)
 	}
 	if got := m.Close(0); got != nil {
 		t.Fatalf("a closed pool holds %v", got)
 	}
-	m.Open(2, config, 4)
+	open(m, 2, config, 4)
 	got := m.Resume(2, both)
 	want := []event.AssignedRequest{
 		{Request: 0, PromptTokens: 100, OutputTokens: 10, Committed: 6},
@@ -182,7 +186,7 @@ func TestResumeKeepsTheBatchTogether(t *testing.T) {
 // requests, answered ones, or some twice.
 func TestOnlyRequestsOfClosedPoolsMove(t *testing.T) {
 	m, both := running(t)
-	m.Open(1, config, 4)
+	open(m, 1, config, 4)
 	m.Requeue(both) // still in a pool
 	m.Complete(1, seconds(5), seconds(5))
 	if got := m.Resume(1, append(both, 99)); len(got) != 0 || m.Totals().Queued != 0 {

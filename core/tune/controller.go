@@ -3,22 +3,23 @@
 package tune
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/topology"
 )
 
-// Candidate is a configuration and what the latency model expects of it.
+// Candidate is a configuration and what the models expect of it.
 type Candidate struct {
 	Config     topology.ParallelConfig
 	Latency    time.Duration // l_exe of one batch of B
 	Throughput float64       // requests/s: D*B/l_exe
+	Instances  int           // that hold its D*P*M GPUs; what it costs
 
-	seconds float64 // Latency before rounding, so that ties are true ties
+	seconds float64       // Latency before rounding, so that ties are true ties
+	p99     time.Duration // of MeetSLO: PredictP99, or unbounded
 }
 
 // Choice is a decision together with what it beat.
@@ -30,8 +31,17 @@ type Choice struct {
 
 // Request is what the controller decides on.
 type Request struct {
-	GPUs               int
-	RequiredThroughput float64 // requests/s
+	GPUs            int
+	GPUsPerInstance int // what instances are counted by; 0: each GPU is one
+	// Objective says what the best configuration is; "" is MinLatency.
+	Objective experiment.Objective
+	// Fewest lets MinLatency leave GPUs idle: D is what the load needs, and the
+	// fewest instances win ties. The other objectives always do. Without it D is
+	// all that the GPUs allow, as published.
+	Fewest             bool
+	SLOP99             time.Duration // target of MeetSLO
+	ArrivalRate        float64       // requests/s, for the prediction of the P99
+	RequiredThroughput float64       // requests/s
 	BatchLimit         int
 	PromptTokens       int
 	OutputTokens       int
@@ -54,39 +64,46 @@ func NewParallelizationController(l *cost.LatencyModel, m cost.MemoryModel) *Par
 	return &ParallelizationController{latency: l, memory: m}
 }
 
-// Choose picks the configuration with the lowest latency among those that
-// sustain the required throughput, or, if none does, the one with the highest
-// throughput. D is all that the GPUs at hand allow. The first one met wins a
-// tie, in the order M, B, M1, M2, P.
+// Choose picks the best configuration by the objective:
+//
+//   - MinLatency: the lowest l_exe among those that sustain the required
+//     throughput (Algorithm 1, line 3)
+//   - MinCost: of those the fewest instances, then the lowest l_exe
+//   - MeetSLO: of those that also keep the predicted P99 within the target, the
+//     fewest instances, then the lowest predicted P99
+//
+// If none does, the one with the highest throughput is best (line 5); for
+// MeetSLO the one with the lowest predicted P99, first of those that sustain the
+// required throughput. The first one met wins a tie, in the order M, B, M1, M2, P.
 func (c *ParallelizationController) Choose(r Request) Choice {
 	var best pick
 	shapes := make(map[shape]*pick)
-	considered, sustaining := 0, 0
+	considered, serving := 0, 0
 	for cand := range c.candidates(r) {
 		considered++
-		ok := cand.Throughput >= r.RequiredThroughput
+		ok := r.serves(cand)
 		if ok {
-			sustaining++
+			serving++
 		}
-		best.offer(cand, ok, considered)
+		best.offer(r, cand, ok, considered)
 		s := shape{cand.Config.Pipeline, cand.Config.Tensor}
 		if shapes[s] == nil {
 			shapes[s] = new(pick)
 		}
-		shapes[s].offer(cand, ok, considered)
+		shapes[s].offer(r, cand, ok, considered)
 	}
 	if considered == 0 {
 		return Choice{Why: fmt.Sprintf("no configuration fits %d GPUs", r.GPUs)}
 	}
 	return Choice{
 		Best:      best.Candidate,
-		RunnersUp: runnersUp(shapes, best.Config),
-		Why:       why(r, best, considered, sustaining),
+		RunnersUp: runnersUp(r, shapes, best.Config),
+		Why:       why(r, best, considered, serving),
 	}
 }
 
 // Fixed keeps (P, M, B) of a configuration solved before and lets D alone follow
-// the GPUs at hand; D may be 0.
+// the GPUs at hand, or the load where they need not all work; D may be 0.
 func (c *ParallelizationController) Fixed(shape topology.ParallelConfig, r Request) Choice {
 	if shape.IsZero() {
 		return Choice{Why: "no configuration was found when the shape was solved for"}
@@ -95,45 +112,14 @@ func (c *ParallelizationController) Fixed(shape topology.ParallelConfig, r Reque
 	if shape.Data == 0 {
 		return Choice{Why: fmt.Sprintf("%d GPUs are fewer than the %d of one pipeline", r.GPUs, shape.DevicesPerPipeline())}
 	}
+	best := c.sized(shape, r)
 	return Choice{
-		Best: c.Evaluate(shape, r),
-		Why:  fmt.Sprintf("%d pipelines of a shape solved before fit %d GPUs", shape.Data, r.GPUs),
+		Best: best,
+		Why:  fmt.Sprintf("%d pipelines of a shape solved before fit %d GPUs", best.Config.Data, r.GPUs),
 	}
 }
 
-type shape struct{ pipeline, tensor int }
-
-// pick keeps the better of what it is offered.
-type pick struct {
-	Candidate
-	sustains bool
-	order    int // when it was met; 0 means nothing yet
-}
-
-func (p *pick) offer(c Candidate, sustains bool, order int) {
-	o := pick{c, sustains, order}
-	if p.order == 0 || o.compare(*p) < 0 {
-		*p = o
-	}
-}
-
-// compare orders picks from best to worst, by the order met at last.
-func (p pick) compare(o pick) int {
-	switch {
-	case p.sustains != o.sustains:
-		if p.sustains {
-			return -1
-		}
-		return 1
-	case p.sustains && p.seconds != o.seconds:
-		return cmp.Compare(p.seconds, o.seconds)
-	case !p.sustains && p.Throughput != o.Throughput:
-		return cmp.Compare(o.Throughput, p.Throughput)
-	}
-	return cmp.Compare(p.order, o.order)
-}
-
-// candidates yields every configuration that fits, in the declared order.
+// candidates yields every shape that fits, with its D, in the declared order.
 func (c *ParallelizationController) candidates(r Request) func(func(Candidate) bool) {
 	return func(yield func(Candidate) bool) {
 		for m := 1; m <= c.latency.MaxTensor(); m *= 2 {
@@ -148,7 +134,7 @@ func (c *ParallelizationController) candidates(r Request) func(func(Candidate) b
 							if !c.latency.DividesLayers(p) || !c.fits(cfg, r) {
 								continue
 							}
-							if !yield(c.Evaluate(cfg, r)) {
+							if !yield(c.sized(cfg, r)) {
 								return
 							}
 						}
@@ -170,16 +156,24 @@ func (c *ParallelizationController) fits(cfg topology.ParallelConfig, r Request)
 	return c.memory.Fits(cfg, cfg.Batch) && c.latency.Covers(cfg, cfg.Batch)
 }
 
-// Evaluate returns what the latency model expects of a configuration: l_exe of a
-// batch of B, or, in a continuous batch, of one request with B running.
+// Evaluate returns what the models expect of a configuration: l_exe of a batch
+// of B, or, in a continuous batch, of one request with B running.
 func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, r Request) Candidate {
-	s := c.seconds(cfg, r)
-	return Candidate{
+	return evaluate(cfg, c.seconds(cfg, r), r)
+}
+
+func evaluate(cfg topology.ParallelConfig, seconds float64, r Request) Candidate {
+	out := Candidate{
 		Config:     cfg,
-		Latency:    time.Duration(s*1e9 + 0.5),
-		Throughput: float64(cfg.Data*cfg.Batch) / s,
-		seconds:    s,
+		Latency:    time.Duration(seconds*1e9 + 0.5),
+		Throughput: float64(cfg.Data*cfg.Batch) / seconds,
+		Instances:  r.instances(cfg),
+		seconds:    seconds,
 	}
+	if r.Objective == experiment.MeetSLO {
+		out.p99 = tail(cfg, seconds, r)
+	}
+	return out
 }
 
 func (c *ParallelizationController) seconds(cfg topology.ParallelConfig, r Request) float64 {
@@ -187,28 +181,4 @@ func (c *ParallelizationController) seconds(cfg topology.ParallelConfig, r Reque
 		return c.latency.ContinuousSeconds(cfg, cfg.Batch, r.PromptTokens, r.OutputTokens)
 	}
 	return c.latency.BatchSeconds(cfg, cfg.Batch, r.PromptTokens, r.OutputTokens)
-}
-
-func runnersUp(shapes map[shape]*pick, best topology.ParallelConfig) []Candidate {
-	var rest []pick
-	for _, p := range shapes {
-		if !p.Config.SameShape(best) {
-			rest = append(rest, *p)
-		}
-	}
-	slices.SortFunc(rest, pick.compare) // total: the order met is unique
-	var out []Candidate
-	for _, p := range rest[:min(len(rest), maxRunnersUp)] {
-		out = append(out, p.Candidate)
-	}
-	return out
-}
-
-func why(r Request, best pick, considered, sustaining int) string {
-	if best.sustains {
-		return fmt.Sprintf("lowest latency of %d configurations that sustain %.3g requests/s (%d fit %d GPUs)",
-			sustaining, r.RequiredThroughput, considered, r.GPUs)
-	}
-	return fmt.Sprintf("none of %d configurations on %d GPUs sustains %.3g requests/s: highest throughput",
-		considered, r.GPUs, r.RequiredThroughput)
 }

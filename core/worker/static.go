@@ -216,13 +216,13 @@ func (p *static) timetable(requests []event.AssignedRequest, cached bool) arrang
 }
 
 // factor is real over profiled time for the next batch. The jitter is drawn
-// for the batch's name, so it does not depend on anything that ran before.
+// for the batch's name, so it does not depend on anything that ran before, nor
+// on the term: plans are counted over all leaders of a run.
 func (p *static) factor() float64 {
 	e := p.w.spec.Engine
 	var buf [64]byte // longer than any name: the draws are many
-	name := append(buf[:0], "jitter/"...)
-	name = strconv.AppendUint(name, p.epoch.Term, 10)
-	name = strconv.AppendUint(append(name, '.'), p.epoch.N, 10)
+	name := append(buf[:0], "jitter/1."...)
+	name = strconv.AppendUint(name, p.epoch.N, 10)
 	name = strconv.AppendInt(append(name, '/'), int64(p.index), 10)
 	name = strconv.AppendUint(append(name, '/'), p.batches+1, 10)
 	return e.ExecutionScale * max(0.5, 1+e.JitterSigma*draw.Normal(p.w.spec.Seed, string(name)))

@@ -60,10 +60,10 @@ const apart = 2 * time.Second
 func (s Standing) After(n Notice, now time.Time) (next Standing, news bool) {
 	switch n.Kind {
 	case Preemption:
-		passed := !s.Deadline.IsZero() && now.After(s.Deadline.Add(apart))
+		passed := func(at time.Time) bool { return now.After(at.Add(apart)) }
 		switch {
 		case n.Deadline.IsZero():
-		case s.Deadline.IsZero(), n.Deadline.Before(s.Deadline.Add(-apart)), passed && n.Deadline.After(s.Deadline.Add(apart)):
+		case s.Deadline.IsZero(), !passed(n.Deadline) && (n.Deadline.Before(s.Deadline.Add(-apart)) || passed(s.Deadline)):
 			s.Deadline, news = n.Deadline, true
 		}
 	case Rebalance:

@@ -49,6 +49,12 @@ func TestWhatStands(t *testing.T) {
 			told: []notice.Notice{preemption(30 * time.Second), preemption(30 * time.Second), preemption(time.Hour)},
 			at:   []time.Duration{0, time.Minute, time.Minute},
 			want: notice.Standing{Deadline: noon.Add(time.Hour)}, news: "yny"},
+		{name: "two deadlines that are both told again after the first has passed",
+			told: []notice.Notice{preemption(30 * time.Second), preemption(time.Hour), preemption(30 * time.Second), preemption(time.Hour)},
+			at:   []time.Duration{0, time.Minute, time.Minute, time.Minute},
+			want: notice.Standing{Deadline: noon.Add(time.Hour)}, news: "yynn"},
+		{name: "one that is over when it is first told", told: []notice.Notice{preemption(-time.Minute)},
+			want: notice.Standing{Deadline: noon.Add(-time.Minute)}, news: "y"},
 		{name: "a preemption without a deadline", told: []notice.Notice{{Instance: "node-0", Kind: notice.Preemption}}, want: notice.Standing{}, news: "n"},
 		{name: "what nobody knows", told: []notice.Notice{{Instance: "node-0", Kind: "party"}}, want: notice.Standing{}, news: "n"},
 	} {
@@ -60,9 +66,9 @@ func TestWhatStands(t *testing.T) {
 				if i < len(tt.at) {
 					at = at.Add(tt.at[i])
 				}
-				next, new := s.After(n, at)
+				next, fresh := s.After(n, at)
 				s = next
-				news.WriteString(map[bool]string{true: "y", false: "n"}[new])
+				news.WriteString(map[bool]string{true: "y", false: "n"}[fresh])
 			}
 			if s != tt.want || news.String() != tt.news {
 				t.Errorf("%+v stands, news %q; want %+v, %q", s, news.String(), tt.want, tt.news)

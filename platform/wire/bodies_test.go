@@ -19,6 +19,7 @@ var runBodies = []event.Body{
 	event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
 	event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
 	event.PreemptionCancelled{}, event.RebalanceRecommended{},
+	event.SpotCapacityOffered{}, event.SpotCapacityWithdrawn{}, event.InstanceLaunched{}, event.RequestFleet{},
 	event.RequestArrived{}, event.RequestCompleted{}, event.RequestUnfinished{}, event.RequestRefused{},
 	event.ConfigChosen{}, event.MigrationPlanned{}, event.ApplyMigration{}, event.AssignRequests{},
 	event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{}, event.NodeTimeAccounted{}, event.RunFinished{},

@@ -48,6 +48,14 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_StopPipeline{StopPipeline: inside(c, "stop_pipeline", b, stopPipelineOut)}
 	case event.Drain:
 		m.Body = &pb.Event_Drain{Drain: new(pb.Drain)}
+	case event.SpotCapacityOffered:
+		m.Body = &pb.Event_SpotCapacityOffered{SpotCapacityOffered: inside(c, "spot_capacity_offered", b, spotCapacityOfferedOut)}
+	case event.SpotCapacityWithdrawn:
+		m.Body = &pb.Event_SpotCapacityWithdrawn{SpotCapacityWithdrawn: inside(c, "spot_capacity_withdrawn", b, spotCapacityWithdrawnOut)}
+	case event.InstanceLaunched:
+		m.Body = &pb.Event_InstanceLaunched{InstanceLaunched: inside(c, "instance_launched", b, instanceLaunchedOut)}
+	case event.RequestFleet:
+		m.Body = &pb.Event_RequestFleet{RequestFleet: inside(c, "request_fleet", b, requestFleetOut)}
 	case event.NodeTimeAccounted:
 		m.Body = &pb.Event_NodeTimeAccounted{NodeTimeAccounted: inside(c, "node_time_accounted", b, nodeTimeAccountedOut)}
 	case event.RunFinished:
@@ -128,6 +136,14 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "stop_pipeline", b.StopPipeline, stopPipelineIn)
 	case *pb.Event_Drain:
 		return event.Drain{}
+	case *pb.Event_SpotCapacityOffered:
+		return inside(c, "spot_capacity_offered", b.SpotCapacityOffered, spotCapacityOfferedIn)
+	case *pb.Event_SpotCapacityWithdrawn:
+		return inside(c, "spot_capacity_withdrawn", b.SpotCapacityWithdrawn, spotCapacityWithdrawnIn)
+	case *pb.Event_InstanceLaunched:
+		return inside(c, "instance_launched", b.InstanceLaunched, instanceLaunchedIn)
+	case *pb.Event_RequestFleet:
+		return inside(c, "request_fleet", b.RequestFleet, requestFleetIn)
 	case *pb.Event_NodeTimeAccounted:
 		return inside(c, "node_time_accounted", b.NodeTimeAccounted, nodeTimeAccountedIn)
 	case *pb.Event_RunFinished:

@@ -58,11 +58,41 @@ func preemptionNoticedIn(c *check, m *pb.PreemptionNoticed) event.PreemptionNoti
 }
 
 func instanceLostOut(c *check, b event.InstanceLost) *pb.InstanceLost {
-	return &pb.InstanceLost{Nodes: c.texts("nodes", b.Nodes)}
+	return &pb.InstanceLost{Nodes: c.texts("nodes", b.Nodes), Released: b.Released}
 }
 
 func instanceLostIn(c *check, m *pb.InstanceLost) event.InstanceLost {
-	return event.InstanceLost{Nodes: c.texts("nodes", m.Nodes)}
+	return event.InstanceLost{Nodes: c.texts("nodes", m.Nodes), Released: m.Released}
+}
+
+func spotCapacityOfferedOut(c *check, b event.SpotCapacityOffered) *pb.SpotCapacityOffered {
+	return &pb.SpotCapacityOffered{Nodes: c.texts("nodes", b.Nodes)}
+}
+
+func spotCapacityOfferedIn(c *check, m *pb.SpotCapacityOffered) event.SpotCapacityOffered {
+	return event.SpotCapacityOffered{Nodes: c.texts("nodes", m.Nodes)}
+}
+
+func spotCapacityWithdrawnOut(c *check, b event.SpotCapacityWithdrawn) *pb.SpotCapacityWithdrawn {
+	return &pb.SpotCapacityWithdrawn{Nodes: c.texts("nodes", b.Nodes), DeadlineNs: int64(b.Deadline)}
+}
+
+func spotCapacityWithdrawnIn(c *check, m *pb.SpotCapacityWithdrawn) event.SpotCapacityWithdrawn {
+	return event.SpotCapacityWithdrawn{Nodes: c.texts("nodes", m.Nodes), Deadline: vtime.Time(m.DeadlineNs)}
+}
+
+func instanceLaunchedOut(c *check, b event.InstanceLaunched) *pb.InstanceLaunched {
+	return &pb.InstanceLaunched{
+		Instances: list(c, "instances", b.Instances, instanceOut),
+		ReadyAtNs: int64(b.ReadyAt),
+	}
+}
+
+func instanceLaunchedIn(c *check, m *pb.InstanceLaunched) event.InstanceLaunched {
+	return event.InstanceLaunched{
+		Instances: list(c, "instances", m.Instances, instanceIn),
+		ReadyAt:   vtime.Time(m.ReadyAtNs),
+	}
 }
 
 func throughputRequiredOut(c *check, b event.ThroughputRequired) *pb.ThroughputRequired {

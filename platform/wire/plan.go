@@ -141,6 +141,22 @@ func stopPipelineIn(c *check, m *pb.StopPipeline) event.StopPipeline {
 	return event.StopPipeline{Epoch: part(c, "epoch", m.Epoch, epochIn), Pipeline: c.int("pipeline", m.Pipeline)}
 }
 
+func requestFleetOut(c *check, b event.RequestFleet) *pb.RequestFleet {
+	return &pb.RequestFleet{
+		Instances: c.count("instances", b.Instances),
+		OnDemand:  b.OnDemand,
+		Release:   c.texts("release", b.Release),
+	}
+}
+
+func requestFleetIn(c *check, m *pb.RequestFleet) event.RequestFleet {
+	return event.RequestFleet{
+		Instances: c.int("instances", m.Instances),
+		OnDemand:  m.OnDemand,
+		Release:   c.texts("release", m.Release),
+	}
+}
+
 func nodeTimeAccountedOut(c *check, b event.NodeTimeAccounted) *pb.NodeTimeAccounted {
 	return &pb.NodeTimeAccounted{
 		Node:   c.text("node", b.Node),

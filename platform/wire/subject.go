@@ -39,11 +39,12 @@ func ControlSubject(b event.Body) (string, error) {
 
 // Subject returns where an event of a run is published:
 //
-//	spot.run.<run>.fleet.<kind>               the fleet's facts and the replayer's watermarks
+//	spot.run.<run>.fleet.<kind>               the fleet's facts, the replayer's and the cloud's watermarks
 //	spot.run.<run>.request.<kind>             arrivals
 //	spot.run.<run>.plan.<kind>                the planner's facts and watermarks
 //	spot.run.<run>.worker.<node>.cmd.<kind>   commands to a node (To)
 //	spot.run.<run>.worker.<node>.fact.<kind>  facts of a node (Source)
+//	spot.run.<run>.cloud.<kind>               what the planner asks the cloud for
 //	spot.run.<run>.timer.<kind>               what acts when the planner reads it back: timers, elections
 //	spot.run.<run>.record.<kind>              the collector's word
 //
@@ -69,6 +70,11 @@ func placeOf(e event.Event) (string, error) {
 			return "", err
 		}
 		return "worker." + token(e.To) + ".cmd", nil
+	case event.RequestFleet:
+		if e.To != event.SourceCloud {
+			return "", fmt.Errorf("to is %q, but only the cloud takes a %T", e.To, e.Body)
+		}
+		return "cloud", nil
 	}
 	if e.To != "" {
 		return "", fmt.Errorf("to is %q, but %T is not a command", e.To, e.Body)
@@ -76,7 +82,8 @@ func placeOf(e event.Event) (string, error) {
 	switch e.Body.(type) {
 	case event.RunStarted, event.AcquisitionNoticed, event.InstanceAcquired, event.PreemptionNoticed,
 		event.InstanceLost, event.ThroughputRequired, event.RunEnded,
-		event.PreemptionCancelled, event.RebalanceRecommended:
+		event.PreemptionCancelled, event.RebalanceRecommended,
+		event.SpotCapacityOffered, event.SpotCapacityWithdrawn, event.InstanceLaunched:
 		return "fleet", nil
 	case event.RequestArrived:
 		return "request", nil
@@ -92,7 +99,7 @@ func placeOf(e event.Event) (string, error) {
 		return factPlace(e.Source)
 	case event.WatermarkAdvanced:
 		switch e.Source {
-		case event.SourceReplayer:
+		case event.SourceReplayer, event.SourceCloud:
 			return "fleet", nil
 		case event.SourcePlanner:
 			return "plan", nil
@@ -103,7 +110,7 @@ func placeOf(e event.Event) (string, error) {
 }
 
 func factPlace(source string) (string, error) {
-	if source == event.SourceReplayer || source == event.SourcePlanner {
+	if source == event.SourceReplayer || source == event.SourcePlanner || source == event.SourceCloud {
 		return "", fmt.Errorf("source is %q, but only a node says this", source)
 	}
 	if err := checkNode("source", source); err != nil {
@@ -117,7 +124,8 @@ func factPlace(source string) (string, error) {
 // filter that matches nothing.
 func RunFilter(run string) string { return filter(run, "") }
 
-// FleetFilter matches the facts of the fleet and the replayer's watermarks.
+// FleetFilter matches the facts of the fleet, the replayer's and the cloud's
+// watermarks.
 func FleetFilter(run string) string { return filter(run, "fleet.") }
 
 // RequestFilter matches the arrivals.
@@ -131,6 +139,9 @@ func CommandFilter(run, node string) string { return filter(run, "worker."+wild(
 
 // WorkerFacts matches the facts of all nodes.
 func WorkerFacts(run string) string { return filter(run, "worker.*.fact.") }
+
+// CloudFilter matches what the planner asks the cloud for.
+func CloudFilter(run string) string { return filter(run, "cloud.") }
 
 // TimerFilter matches what acts when the planner reads it back.
 func TimerFilter(run string) string { return filter(run, "timer.") }

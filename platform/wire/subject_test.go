@@ -15,8 +15,9 @@ func TestSubject(t *testing.T) {
 		"run_started": "fleet", "acquisition_noticed": "fleet", "instance_acquired": "fleet",
 		"preemption_noticed": "fleet", "instance_lost": "fleet", "preemption_cancelled": "fleet", "rebalance_recommended": "fleet",
 		"throughput_required": "fleet", "run_ended": "fleet",
-		"request_arrived": "request",
-		"config_chosen":   "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
+		"request_arrived":       "request",
+		"spot_capacity_offered": "fleet", "spot_capacity_withdrawn": "fleet", "instance_launched": "fleet", "request_fleet": "cloud",
+		"config_chosen": "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
 		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
 		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
 		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
@@ -27,6 +28,8 @@ func TestSubject(t *testing.T) {
 		e := event.Event{Run: "e2e-1", Source: dns, Seq: 1, Body: b}
 		place := places[b.Kind()]
 		switch place {
+		case "cloud":
+			e.To = event.SourceCloud
 		case "cmd":
 			e.To, place = dns, "worker.ip-10-0-0-1%2Eec2%2Einternal.cmd"
 		case "fact":
@@ -43,6 +46,7 @@ func TestSubjectOfWatermarks(t *testing.T) {
 	for source, want := range map[string]string{
 		event.SourceReplayer: "spot.run.e2e-1.fleet.watermark_advanced",
 		event.SourcePlanner:  "spot.run.e2e-1.plan.watermark_advanced",
+		event.SourceCloud:    "spot.run.e2e-1.fleet.watermark_advanced",
 		"node-7":             "spot.run.e2e-1.worker.node-7.fact.watermark_advanced",
 	} {
 		got, err := wire.Subject(event.Event{Run: "e2e-1", Source: source, Seq: 1, Body: event.WatermarkAdvanced{}})
@@ -91,6 +95,8 @@ func TestSubjectRefuses(t *testing.T) {
 		{drain("r", "nö"), `to is "nö": allowed`},
 		{fact("", ""), `source is missing: a node's name is needed`},
 		{fact("n*", ""), `source is "n*": allowed`},
+		{fact("cloud", ""), `source is "cloud", but only a node says this`},
+		{event.Event{Run: "r", Source: "planner", Seq: 1, To: "n", Body: event.RequestFleet{}}, `to is "n", but only the cloud takes a event.RequestFleet`},
 		{fact("planner", ""), `source is "planner", but only a node says this`},
 		{fact("n", "m"), `to is "m", but event.ContextMigrated is not a command`},
 		{event.Event{Run: "r", Body: event.RollCalled{}}, `event.RollCalled does not travel in a run's events`},
@@ -128,13 +134,16 @@ func TestFiltersMatchTheirSubjectsOnly(t *testing.T) {
 	filters := map[string]string{
 		"fleet": wire.FleetFilter("r"), "request": wire.RequestFilter("r"), "plan": wire.PlanFilter("r"),
 		"cmd": wire.CommandFilter("r", "a.b"), "fact": wire.WorkerFacts("r"), "timer": wire.TimerFilter("r"),
-		"record": wire.RecordFilter("r"),
+		"record": wire.RecordFilter("r"), "cloud": wire.CloudFilter("r"),
 	}
 	for _, b := range runBodies {
 		e := event.Event{Run: "r", Source: "a.b", Seq: 1, Body: b}
 		subject, err := wire.Subject(e)
 		if err != nil {
 			e.To = "a.b"
+			if _, cloud := b.(event.RequestFleet); cloud {
+				e.To = event.SourceCloud
+			}
 			if subject, err = wire.Subject(e); err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +157,7 @@ func TestFiltersMatchTheirSubjectsOnly(t *testing.T) {
 		for filter, want := range map[string]bool{
 			wire.RunFilter("r"): true, wire.RunFilter("*"): true, wire.RunFilter("s"): false,
 			wire.RunFilter(""): false, wire.RunFilter(">"): false, wire.RunFilter("r.>"): false,
-			wire.CommandFilter("*", "*"): e.To != "", wire.CommandFilter("r", "a"): false, wire.CommandFilter("r", ""): false,
+			wire.CommandFilter("*", "*"): e.To == "a.b", wire.CommandFilter("r", "a"): false, wire.CommandFilter("r", ""): false,
 		} {
 			if matches(filter, subject) != want {
 				t.Errorf("%s matches %s: %t, want %t", filter, subject, !want, want)

@@ -19,19 +19,31 @@ func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) 
 		return Figure{}, err
 	}
 	first := c.runs[0]
-	f := figure.Case{Text: figure.Text{
+	f, err := readCases(ctx, r, c.cells)
+	if err != nil {
+		return Figure{}, fmt.Errorf("plot %s: %w", s.name, err)
+	}
+	f.Text = figure.Text{
 		Title: fmt.Sprintf("%s on %s: latency of each request under a fluctuating workload", first.Model, first.Trace),
 		Caption: []string{
 			"arrivals: " + first.Arrivals, "quirks: " + first.Quirks, "seed " + seedName(first.Seed), c.requests(),
 			"configurations as DxPxM",
 		},
 		Notes: c.notes(),
-	}}
-	for _, cell := range c.cells {
-		m := cell.runs[0]
-		series, arrivals, err := readCase(ctx, r, m.Run.Run)
+	}
+	return Figure{
+		Drawing: f, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks, "seed"+seedName(first.Seed)),
+		Runs: c.names(), Missing: c.missing(),
+	}, nil
+}
+
+// readCases reads the first run of each cell.
+func readCases(ctx context.Context, r store.Reader, cells []cell) (figure.Case, error) {
+	var f figure.Case
+	for _, cell := range cells {
+		series, arrivals, err := readCase(ctx, r, cell.runs[0].Run.Run)
 		if err != nil {
-			return Figure{}, fmt.Errorf("plot %s: %w", s.name, err)
+			return f, err
 		}
 		if f.Arrivals == nil {
 			f.Arrivals = arrivals // runs of one seed and setting have the same
@@ -39,10 +51,7 @@ func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) 
 		series.Label, series.Look = cell.series, cell.look
 		f.Series = append(f.Series, series)
 	}
-	return Figure{
-		Drawing: f, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks, "seed"+seedName(first.Seed)),
-		Runs: c.names(), Missing: c.missing(),
-	}, nil
+	return f, nil
 }
 
 // readCase reads the answered requests and the configurations of a run, and

@@ -69,6 +69,15 @@ func (p place) of(runs []Measured) []Measured {
 	return found
 }
 
+// placesOf are the places of some cells.
+func placesOf(cells []cell) []place {
+	places := make([]place, len(cells))
+	for i, c := range cells {
+		places[i] = c.place
+	}
+	return places
+}
+
 // names are the names of the runs.
 func (c contents) names() []string {
 	names := make([]string, len(c.runs))

@@ -90,6 +90,12 @@ func approaches() []experiment.Approach {
 	return []experiment.Approach{experiment.SpotServe, experiment.Rerouting, experiment.Reparallelization}
 }
 
+// models, spotTraces and workloadTraces are what the sheets have places for, in
+// the order of the paper.
+func models() []string         { return []string{"6.7B", "20B", "30B"} }
+func spotTraces() []string     { return []string{"As", "Bs", "As+o", "Bs+o"} }
+func workloadTraces() []string { return []string{"A", "B"} }
+
 // label is an approach's name in the paper.
 func label(a experiment.Approach) string {
 	switch a {

@@ -53,17 +53,7 @@ const onDemandLook = 3
 
 // pricePlaces are the cells of the four traces and the published fleets.
 func pricePlaces() []place {
-	var places []place
-	for look, a := range approaches() {
-		for _, trace := range []string{"As", "Bs", "As+o", "Bs+o"} {
-			places = append(places, place{
-				name: string(a), series: label(a), point: trace, look: look,
-				holds: func(run store.Run) bool {
-					return run.Kind == string(experiment.EndToEnd) && run.Approach == string(a) && run.Trace == trace
-				},
-			})
-		}
-	}
+	places := tracePlaces(spotTraces())
 	for _, nodes := range []int{3, 4, 6, 8} {
 		places = append(places, place{
 			name: "ondemand", series: "On-demand fleets", point: fmt.Sprintf("%d nodes", nodes), look: onDemandLook,

@@ -119,7 +119,7 @@ func (s sheet) selectRuns(ctx context.Context, r store.Reader, q Query) ([]store
 		return nil, s.refuseChoice("differ in their settings", "--arrivals, --quirks or --run RUN", named(groups))
 	}
 	if s.oneSeed {
-		runs = s.fullestSeed(runs)
+		runs = fullestSeed(s.places, runs)
 	}
 	return runs, nil
 }
@@ -142,14 +142,14 @@ func (s sheet) withoutBystanders(runs []store.Run) []store.Run {
 
 // fullestSeed returns the runs of the seed that fills most places, the smallest
 // of several.
-func (s sheet) fullestSeed(runs []store.Run) []store.Run {
+func fullestSeed(places []place, runs []store.Run) []store.Run {
 	var best []store.Run
 	most := 0
 	bySeed := slices.Clone(runs)
 	slices.SortStableFunc(bySeed, func(a, b store.Run) int { return cmp.Compare(a.Seed, b.Seed) })
 	for _, g := range groupBy(bySeed, func(run store.Run) string { return seedName(run.Seed) }) {
 		filled := 0
-		for _, p := range s.places {
+		for _, p := range places {
 			if slices.ContainsFunc(g.runs, p.holds) {
 				filled++
 			}

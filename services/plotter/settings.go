@@ -17,6 +17,19 @@ func settingsOf(run store.Run) string {
 	return run.Arrivals + "\x00" + run.Quirks + "\x00" + run.Settings
 }
 
+// settingsOfAllModels is what makes runs of different models comparable: all
+// settings but how much is asked of a model and how fast it is.
+func settingsOfAllModels(run store.Run) string {
+	ofModel := []string{"arrival_rate_rps", "required_throughput_rps", "headroom", "profile"}
+	var b strings.Builder
+	for _, s := range SettingsOf(run) {
+		if !slices.Contains(ofModel, s.Key) {
+			b.WriteString(s.Key + "\x00" + s.Value + "\x00")
+		}
+	}
+	return b.String()
+}
+
 // SameSettings tells whether runs may be drawn together, if they are of one
 // subject: arrivals, quirks and all further settings are the same.
 func SameSettings(a, b store.Run) bool { return settingsOf(a) == settingsOf(b) }

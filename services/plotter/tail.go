@@ -20,11 +20,13 @@ import (
 func E2E(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	s := sheet{
 		name: "e2e", kinds: []experiment.Kind{experiment.EndToEnd}, places: approachPlaces(),
-		command: func(q Query) string {
-			return fmt.Sprintf("spotserve e2e spotserve %s %s", cmp.Or(q.Model, "20B"), cmp.Or(q.Trace, "As"))
-		},
+		command: e2eCommand,
 	}
 	return s.tail(ctx, r, q, "end-to-end latency")
+}
+
+func e2eCommand(q Query) string {
+	return fmt.Sprintf("spotserve e2e spotserve %s %s", cmp.Or(q.Model, "20B"), cmp.Or(q.Trace, "As"))
 }
 
 // WorkloadE2E makes a tail panel of Figure 8: what E2E shows, under a workload
@@ -54,6 +56,29 @@ func approachPlaces() []place {
 	return places
 }
 
+// tracePlaces is a place for each approach on each trace.
+func tracePlaces(traces []string) []place {
+	var places []place
+	for _, of := range approachPlaces() {
+		for _, trace := range traces {
+			p := of
+			p.point = trace
+			p.holds = func(run store.Run) bool { return of.holds(run) && run.Trace == trace }
+			places = append(places, p)
+		}
+	}
+	return places
+}
+
+// tail is the line of a cell.
+func (c cell) tail() figure.TailSeries {
+	line := figure.TailSeries{Label: c.series, Look: c.look}
+	for _, m := range c.runs {
+		line.Seeds = append(line.Seeds, m.latencies())
+	}
+	return line
+}
+
 // tail makes a figure with a line for each place.
 func (s sheet) tail(ctx context.Context, r store.Reader, q Query, what string) (Figure, error) {
 	c, err := s.collect(ctx, r, q)
@@ -66,11 +91,7 @@ func (s sheet) tail(ctx context.Context, r store.Reader, q Query, what string) (
 		Caption: c.caption(), Notes: c.notes(),
 	}}
 	for _, cell := range c.cells {
-		line := figure.TailSeries{Label: cell.series, Look: cell.look}
-		for _, m := range cell.runs {
-			line.Seeds = append(line.Seeds, m.latencies())
-		}
-		t.Series = append(t.Series, line)
+		t.Series = append(t.Series, cell.tail())
 	}
 	return Figure{
 		Drawing: t, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),

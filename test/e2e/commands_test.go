@@ -72,8 +72,11 @@ func TestCommandsOnAStore(t *testing.T) {
 			t.Errorf("%s: %v; it begins with %.20q", name, err, data)
 		}
 	}
-	if exit := s.run("plot", "e2e"); exit.Code != 0 || !strings.Contains(exit.Stderr, "not in the store: rerouting") {
+	if exit := s.run("plot", "e2e", "-t", "As"); exit.Code != 0 || !strings.Contains(exit.Stderr, "not in the store: rerouting") {
 		t.Errorf("plot does not name what is missing: exit code %d, %s", exit.Code, exit.Stderr)
+	}
+	if said := s.run("plot", "e2e"); said.Code != 0 || !strings.Contains(said.Stdout, "e2e-sheet-20B") || !strings.Contains(said.Stderr, "not in the store: 6.7B") {
+		t.Errorf("plot without model and trace draws no sheet: exit code %d, %s%s", said.Code, said.Stdout, said.Stderr)
 	}
 	mustSay(t, s.refused(1, "plot", "e2e", "-o", "out.gif"), `"gif"`, "png, svg and pdf")
 	mustSay(t, s.refused(1, "plot", "e2e", "-m", "30B"), "no finished e2e run of model 30B", "spotserve e2e")

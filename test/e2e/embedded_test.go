@@ -28,10 +28,10 @@ func job(args []string, more ...string) []string { return append(slices.Clone(ar
 // promised are the names in the object that --output json prints; status says
 // whether the run went on to its end.
 var promised = []string{
-	"run", "kind", "approach", "model", "trace", "level", "arrivals", "quirks", "seed", "time_scale", "virtual",
+	"run", "kind", "name", "sweep", "approach", "model", "trace", "level", "arrivals", "quirks", "seed", "time_scale", "virtual",
 	"status", "accepted", "completed", "unfinished_at_end", "lost", "duplicated", "late_facts", "interruptions",
-	"tokens_recomputed", "avg_s", "p50_s", "p90_s", "p95_s", "p96_s", "p97_s", "p98_s", "p99_s", "cost_usd",
-	"usd_per_token", "configs", "store", "figures",
+	"tokens_recomputed", "avg_s", "p50_s", "p90_s", "p95_s", "p96_s", "p97_s", "p98_s", "p99_s", "slo_p99_s",
+	"within_slo", "spot_minutes", "on_demand_minutes", "cost_usd", "usd_per_token", "configs", "store", "figures",
 }
 
 // TestMainJob runs the first experiment live, with everything embedded, and

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/catalog"
+	"github.com/spotserve/spotserve/core/arrival"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/sim"
@@ -22,6 +23,7 @@ type scene struct {
 	name   string
 	start  event.StartExperiment
 	change func(*experiment.Spec) // what no start can ask for; may be nil
+	cv     float64                // of the gaps between arrivals, if it is not the experiment's
 }
 
 // onDemand is the fixed fleet of a number of nodes.
@@ -59,6 +61,11 @@ func (s scene) play(seed uint64) (run, error) {
 	if s.change != nil {
 		s.change(&spec)
 	}
+	if s.cv > 0 {
+		if err := s.arrive(seed, spec, &timeline); err != nil {
+			return run{}, err
+		}
+	}
 	spec.Virtual, spec.TimeScale = true, 0
 	var latencies []float64
 	out := run{cv: variation(timeline.Arrivals)}
@@ -83,6 +90,20 @@ func (s scene) play(seed uint64) (run, error) {
 	return out, nil
 }
 
+// arrive lets the requests arrive with the scene's coefficient of variation.
+func (s scene) arrive(seed uint64, spec experiment.Spec, timeline *experiment.Timeline) error {
+	process := arrival.Process{Kind: arrival.Kind(spec.Arrivals), Rate: spec.ArrivalRate, CV: s.cv}
+	times, err := process.Times(seed, timeline.End)
+	if err != nil {
+		return err
+	}
+	timeline.Arrivals = nil
+	for _, at := range times {
+		timeline.Arrivals = append(timeline.Arrivals, experiment.Arrival{At: at, PromptTokens: spec.PromptTokens, OutputTokens: spec.OutputTokens})
+	}
+	return nil
+}
+
 // variation is the coefficient of variation of the gaps between arrivals.
 func variation(arrivals []experiment.Arrival) float64 {
 	n := float64(len(arrivals) - 1)
@@ -95,9 +116,8 @@ func variation(arrivals []experiment.Arrival) float64 {
 	return math.Sqrt(squares/n) / mean
 }
 
-// playAll plays every scene with every seed, on all cores. The result of
-// scenes[i] holds the median over the seeds of each number.
-func playAll(t *testing.T, scenes []scene) []run {
+// playSeeds plays every scene with every seed, on all cores.
+func playSeeds(t *testing.T, scenes []scene) [][seeds]run {
 	t.Helper()
 	runs := make([][seeds]run, len(scenes))
 	errs := make([]error, len(scenes)*seeds)
@@ -121,19 +141,30 @@ func playAll(t *testing.T, scenes []scene) []run {
 			t.Fatalf("%s, seed %d: %v", scenes[job/seeds].name, job%seeds+1, err)
 		}
 	}
+	return runs
+}
+
+// playAll plays every scene with every seed. The result of scenes[i] holds the
+// median over the seeds of each number.
+func playAll(t *testing.T, scenes []scene) []run {
+	t.Helper()
 	medians := make([]run, len(scenes))
-	for i := range runs {
-		medians[i] = run{
-			latency: latency{
-				avg: median(runs[i][:], func(r run) float64 { return r.avg }),
-				p99: median(runs[i][:], func(r run) float64 { return r.p99 }),
-			},
-			completed:  int(median(runs[i][:], func(r run) float64 { return float64(r.completed) })),
-			unfinished: int(median(runs[i][:], func(r run) float64 { return float64(r.unfinished) })),
-			cv:         median(runs[i][:], func(r run) float64 { return r.cv }),
-		}
+	for i, of := range playSeeds(t, scenes) {
+		medians[i] = medianRun(of[:])
 	}
 	return medians
+}
+
+func medianRun(runs []run) run {
+	return run{
+		latency: latency{
+			avg: median(runs, func(r run) float64 { return r.avg }),
+			p99: median(runs, func(r run) float64 { return r.p99 }),
+		},
+		completed:  int(median(runs, func(r run) float64 { return float64(r.completed) })),
+		unfinished: int(median(runs, func(r run) float64 { return float64(r.unfinished) })),
+		cv:         median(runs, func(r run) float64 { return r.cv }),
+	}
 }
 
 func median(runs []run, of func(run) float64) float64 {

@@ -35,6 +35,22 @@ func keepSection(t *testing.T, name, text string) {
 	}
 }
 
+// keepLine holds one line of the named section to the text.
+func keepLine(t *testing.T, name, line string) {
+	t.Helper()
+	doc, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, _, err := section(string(doc), name, "")
+	if err != nil {
+		t.Fatalf("%s: %v", document, err)
+	}
+	if !strings.Contains("\n"+have, "\n"+line) {
+		t.Errorf("section %s of docs/fidelity.md is out of date; go test ./test/fidelity -update writes it anew\nit says\n%s\nthe model says\n%s", name, have, line)
+	}
+}
+
 // section returns what stands in the named section, and the document with text
 // in its place.
 func section(doc, name, text string) (have, replaced string, err error) {

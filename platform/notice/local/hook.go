@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,14 +58,9 @@ func (h *hook) Watch(ctx context.Context, emit func(notice.Notice)) error {
 
 // take answers 204 for a notice, 400 with a reason for what is none.
 func (h *hook) take(w http.ResponseWriter, r *http.Request, emit func(notice.Notice)) {
-	refuse := func(status int, err error) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, sizeLimit))
 	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		refuse(http.StatusRequestEntityTooLarge, tooLong)
+		http.Error(w, tooLong.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
 	var n notice.Notice
@@ -74,7 +68,7 @@ func (h *hook) take(w http.ResponseWriter, r *http.Request, emit func(notice.Not
 		n, err = h.parse(body, time.Now())
 	}
 	if err != nil {
-		refuse(http.StatusBadRequest, err)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	emit(n)

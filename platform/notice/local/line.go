@@ -53,7 +53,9 @@ func (o Options) parse(text []byte, said time.Time) (notice.Notice, error) {
 	}
 	switch n.Kind {
 	case notice.Preemption:
-		return n, deadline(&n, object.Deadline, object.In, said)
+		var err error
+		n.Deadline, err = deadline(object.Deadline, object.In, said)
+		return n, err
 	case notice.Rebalance, notice.Cancelled:
 		if object.Deadline != nil || object.In != nil {
 			return n, fmt.Errorf("kind %s has no deadline", n.Kind)
@@ -63,20 +65,18 @@ func (o Options) parse(text []byte, said time.Time) (notice.Notice, error) {
 	return n, fmt.Errorf("kind is %q: allowed are preemption, rebalance and cancelled", object.Kind)
 }
 
-func deadline(n *notice.Notice, at *time.Time, in *string, said time.Time) error {
+func deadline(at *time.Time, in *string, said time.Time) (time.Time, error) {
 	switch {
 	case at != nil && in != nil:
-		return errors.New("deadline and in are both there: one of them is enough")
+		return time.Time{}, errors.New("deadline and in are both there: one of them is enough")
 	case at != nil:
-		n.Deadline = *at
-		return nil
+		return *at, nil
 	case in != nil:
 		wait, err := time.ParseDuration(*in)
 		if err != nil || wait < 0 {
-			return fmt.Errorf("in is %q: want a duration such as 30s", *in)
+			return time.Time{}, fmt.Errorf("in is %q: want a duration such as 30s", *in)
 		}
-		n.Deadline = said.Add(wait)
-		return nil
+		return said.Add(wait), nil
 	}
-	return errors.New(`a preemption needs a "deadline" (RFC 3339) or "in" (a duration such as 30s)`)
+	return time.Time{}, errors.New(`a preemption needs a "deadline" (RFC 3339) or "in" (a duration such as 30s)`)
 }

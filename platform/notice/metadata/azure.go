@@ -134,8 +134,12 @@ func (a *azure) events(ctx context.Context) (map[string]time.Time, error) {
 
 // compare tells what has changed since the last answer, and again what has not.
 func (a *azure) compare(events map[string]time.Time, now time.Time, emit func(notice.Notice)) {
+	over := false // the first of them has come true
+	for _, at := range a.known {
+		over = over || !now.Before(at)
+	}
 	for _, id := range slices.Sorted(maps.Keys(a.known)) {
-		if _, still := events[id]; !still && now.Before(a.known[id]) {
+		if _, still := events[id]; !still && !over {
 			emit(notice.Notice{Instance: a.Instance, Kind: notice.Cancelled, ID: id})
 		}
 	}

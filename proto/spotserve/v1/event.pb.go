@@ -32,13 +32,13 @@ const (
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	// Who said it: "replayer", "planner", "collector", the worker's node, or
+	// Who said it: "replayer", "planner", "cloud", "collector", the worker's node, or
 	// "notice/" and the node whose cloud said it.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Counts the events of source in this run, from 1; of a notice source, which
 	// may begin anew, it grows.
 	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The node that a command is for; empty on facts.
+	// The node that a command is for, or "cloud"; empty on facts.
 	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
 	// Nominal experiment time.
 	TimeNs int64 `protobuf:"varint,5,opt,name=time_ns,json=timeNs,proto3" json:"time_ns,omitempty"`
@@ -63,6 +63,9 @@ type Event struct {
 	//	*Event_InstanceLost
 	//	*Event_ThroughputRequired
 	//	*Event_RunEnded
+	//	*Event_SpotCapacityOffered
+	//	*Event_SpotCapacityWithdrawn
+	//	*Event_InstanceLaunched
 	//	*Event_PreemptionCancelled
 	//	*Event_RebalanceRecommended
 	//	*Event_RequestArrived
@@ -78,6 +81,7 @@ type Event struct {
 	//	*Event_Drain
 	//	*Event_NodeTimeAccounted
 	//	*Event_RunFinished
+	//	*Event_RequestFleet
 	//	*Event_ContextMigrated
 	//	*Event_StageStarted
 	//	*Event_BatchStarted
@@ -266,6 +270,33 @@ func (x *Event) GetRunEnded() *RunEnded {
 	return nil
 }
 
+func (x *Event) GetSpotCapacityOffered() *SpotCapacityOffered {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SpotCapacityOffered); ok {
+			return x.SpotCapacityOffered
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSpotCapacityWithdrawn() *SpotCapacityWithdrawn {
+	if x != nil {
+		if x, ok := x.Body.(*Event_SpotCapacityWithdrawn); ok {
+			return x.SpotCapacityWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetInstanceLaunched() *InstanceLaunched {
+	if x != nil {
+		if x, ok := x.Body.(*Event_InstanceLaunched); ok {
+			return x.InstanceLaunched
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetPreemptionCancelled() *PreemptionCancelled {
 	if x != nil {
 		if x, ok := x.Body.(*Event_PreemptionCancelled); ok {
@@ -396,6 +427,15 @@ func (x *Event) GetRunFinished() *RunFinished {
 	if x != nil {
 		if x, ok := x.Body.(*Event_RunFinished); ok {
 			return x.RunFinished
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRequestFleet() *RequestFleet {
+	if x != nil {
+		if x, ok := x.Body.(*Event_RequestFleet); ok {
+			return x.RequestFleet
 		}
 	}
 	return nil
@@ -550,6 +590,18 @@ type Event_RunEnded struct {
 	RunEnded *RunEnded `protobuf:"bytes,26,opt,name=run_ended,json=runEnded,proto3,oneof"`
 }
 
+type Event_SpotCapacityOffered struct {
+	SpotCapacityOffered *SpotCapacityOffered `protobuf:"bytes,27,opt,name=spot_capacity_offered,json=spotCapacityOffered,proto3,oneof"`
+}
+
+type Event_SpotCapacityWithdrawn struct {
+	SpotCapacityWithdrawn *SpotCapacityWithdrawn `protobuf:"bytes,28,opt,name=spot_capacity_withdrawn,json=spotCapacityWithdrawn,proto3,oneof"`
+}
+
+type Event_InstanceLaunched struct {
+	InstanceLaunched *InstanceLaunched `protobuf:"bytes,29,opt,name=instance_launched,json=instanceLaunched,proto3,oneof"`
+}
+
 type Event_PreemptionCancelled struct {
 	PreemptionCancelled *PreemptionCancelled `protobuf:"bytes,33,opt,name=preemption_cancelled,json=preemptionCancelled,proto3,oneof"`
 }
@@ -608,6 +660,10 @@ type Event_NodeTimeAccounted struct {
 
 type Event_RunFinished struct {
 	RunFinished *RunFinished `protobuf:"bytes,68,opt,name=run_finished,json=runFinished,proto3,oneof"`
+}
+
+type Event_RequestFleet struct {
+	RequestFleet *RequestFleet `protobuf:"bytes,69,opt,name=request_fleet,json=requestFleet,proto3,oneof"`
 }
 
 type Event_ContextMigrated struct {
@@ -676,6 +732,12 @@ func (*Event_ThroughputRequired) isEvent_Body() {}
 
 func (*Event_RunEnded) isEvent_Body() {}
 
+func (*Event_SpotCapacityOffered) isEvent_Body() {}
+
+func (*Event_SpotCapacityWithdrawn) isEvent_Body() {}
+
+func (*Event_InstanceLaunched) isEvent_Body() {}
+
 func (*Event_PreemptionCancelled) isEvent_Body() {}
 
 func (*Event_RebalanceRecommended) isEvent_Body() {}
@@ -705,6 +767,8 @@ func (*Event_Drain) isEvent_Body() {}
 func (*Event_NodeTimeAccounted) isEvent_Body() {}
 
 func (*Event_RunFinished) isEvent_Body() {}
+
+func (*Event_RequestFleet) isEvent_Body() {}
 
 func (*Event_ContextMigrated) isEvent_Body() {}
 
@@ -880,7 +944,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\x8b\x16\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xd5\x18\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -900,7 +964,10 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\x12preemption_noticed\x18\x17 \x01(\v2\x1f.spotserve.v1.PreemptionNoticedH\x00R\x11preemptionNoticed\x12A\n" +
 	"\rinstance_lost\x18\x18 \x01(\v2\x1a.spotserve.v1.InstanceLostH\x00R\finstanceLost\x12S\n" +
 	"\x13throughput_required\x18\x19 \x01(\v2 .spotserve.v1.ThroughputRequiredH\x00R\x12throughputRequired\x125\n" +
-	"\trun_ended\x18\x1a \x01(\v2\x16.spotserve.v1.RunEndedH\x00R\brunEnded\x12V\n" +
+	"\trun_ended\x18\x1a \x01(\v2\x16.spotserve.v1.RunEndedH\x00R\brunEnded\x12W\n" +
+	"\x15spot_capacity_offered\x18\x1b \x01(\v2!.spotserve.v1.SpotCapacityOfferedH\x00R\x13spotCapacityOffered\x12]\n" +
+	"\x17spot_capacity_withdrawn\x18\x1c \x01(\v2#.spotserve.v1.SpotCapacityWithdrawnH\x00R\x15spotCapacityWithdrawn\x12M\n" +
+	"\x11instance_launched\x18\x1d \x01(\v2\x1e.spotserve.v1.InstanceLaunchedH\x00R\x10instanceLaunched\x12V\n" +
 	"\x14preemption_cancelled\x18! \x01(\v2!.spotserve.v1.PreemptionCancelledH\x00R\x13preemptionCancelled\x12Y\n" +
 	"\x15rebalance_recommended\x18\" \x01(\v2\".spotserve.v1.RebalanceRecommendedH\x00R\x14rebalanceRecommended\x12G\n" +
 	"\x0frequest_arrived\x18( \x01(\v2\x1c.spotserve.v1.RequestArrivedH\x00R\x0erequestArrived\x12M\n" +
@@ -915,7 +982,8 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\rstop_pipeline\x18A \x01(\v2\x1a.spotserve.v1.StopPipelineH\x00R\fstopPipeline\x12+\n" +
 	"\x05drain\x18B \x01(\v2\x13.spotserve.v1.DrainH\x00R\x05drain\x12Q\n" +
 	"\x13node_time_accounted\x18C \x01(\v2\x1f.spotserve.v1.NodeTimeAccountedH\x00R\x11nodeTimeAccounted\x12>\n" +
-	"\frun_finished\x18D \x01(\v2\x19.spotserve.v1.RunFinishedH\x00R\vrunFinished\x12J\n" +
+	"\frun_finished\x18D \x01(\v2\x19.spotserve.v1.RunFinishedH\x00R\vrunFinished\x12A\n" +
+	"\rrequest_fleet\x18E \x01(\v2\x1a.spotserve.v1.RequestFleetH\x00R\frequestFleet\x12J\n" +
 	"\x10context_migrated\x18P \x01(\v2\x1d.spotserve.v1.ContextMigratedH\x00R\x0fcontextMigrated\x12A\n" +
 	"\rstage_started\x18Q \x01(\v2\x1a.spotserve.v1.StageStartedH\x00R\fstageStarted\x12A\n" +
 	"\rbatch_started\x18R \x01(\v2\x1a.spotserve.v1.BatchStartedH\x00R\fbatchStarted\x12J\n" +
@@ -956,43 +1024,47 @@ func file_spotserve_v1_event_proto_rawDescGZIP() []byte {
 
 var file_spotserve_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_spotserve_v1_event_proto_goTypes = []any{
-	(*Event)(nil),                // 0: spotserve.v1.Event
-	(*EventId)(nil),              // 1: spotserve.v1.EventId
-	(*WatermarkAdvanced)(nil),    // 2: spotserve.v1.WatermarkAdvanced
-	(*TimerFired)(nil),           // 3: spotserve.v1.TimerFired
-	(*RunStarted)(nil),           // 4: spotserve.v1.RunStarted
-	(*AcquisitionNoticed)(nil),   // 5: spotserve.v1.AcquisitionNoticed
-	(*InstanceAcquired)(nil),     // 6: spotserve.v1.InstanceAcquired
-	(*PreemptionNoticed)(nil),    // 7: spotserve.v1.PreemptionNoticed
-	(*InstanceLost)(nil),         // 8: spotserve.v1.InstanceLost
-	(*ThroughputRequired)(nil),   // 9: spotserve.v1.ThroughputRequired
-	(*RunEnded)(nil),             // 10: spotserve.v1.RunEnded
-	(*PreemptionCancelled)(nil),  // 11: spotserve.v1.PreemptionCancelled
-	(*RebalanceRecommended)(nil), // 12: spotserve.v1.RebalanceRecommended
-	(*RequestArrived)(nil),       // 13: spotserve.v1.RequestArrived
-	(*RequestCompleted)(nil),     // 14: spotserve.v1.RequestCompleted
-	(*RequestUnfinished)(nil),    // 15: spotserve.v1.RequestUnfinished
-	(*RequestRefused)(nil),       // 16: spotserve.v1.RequestRefused
-	(*ConfigChosen)(nil),         // 17: spotserve.v1.ConfigChosen
-	(*MigrationPlanned)(nil),     // 18: spotserve.v1.MigrationPlanned
-	(*ApplyMigration)(nil),       // 19: spotserve.v1.ApplyMigration
-	(*AssignRequests)(nil),       // 20: spotserve.v1.AssignRequests
-	(*ArrangeInterruption)(nil),  // 21: spotserve.v1.ArrangeInterruption
-	(*StopPipeline)(nil),         // 22: spotserve.v1.StopPipeline
-	(*Drain)(nil),                // 23: spotserve.v1.Drain
-	(*NodeTimeAccounted)(nil),    // 24: spotserve.v1.NodeTimeAccounted
-	(*RunFinished)(nil),          // 25: spotserve.v1.RunFinished
-	(*ContextMigrated)(nil),      // 26: spotserve.v1.ContextMigrated
-	(*StageStarted)(nil),         // 27: spotserve.v1.StageStarted
-	(*BatchStarted)(nil),         // 28: spotserve.v1.BatchStarted
-	(*TokensCommitted)(nil),      // 29: spotserve.v1.TokensCommitted
-	(*BatchCompleted)(nil),       // 30: spotserve.v1.BatchCompleted
-	(*PipelineExited)(nil),       // 31: spotserve.v1.PipelineExited
-	(*RequestsJoined)(nil),       // 32: spotserve.v1.RequestsJoined
-	(*RequestsLeft)(nil),         // 33: spotserve.v1.RequestsLeft
-	(*RunRecorded)(nil),          // 34: spotserve.v1.RunRecorded
-	(*PlannerElected)(nil),       // 35: spotserve.v1.PlannerElected
-	(*SourcesGivenUp)(nil),       // 36: spotserve.v1.SourcesGivenUp
+	(*Event)(nil),                 // 0: spotserve.v1.Event
+	(*EventId)(nil),               // 1: spotserve.v1.EventId
+	(*WatermarkAdvanced)(nil),     // 2: spotserve.v1.WatermarkAdvanced
+	(*TimerFired)(nil),            // 3: spotserve.v1.TimerFired
+	(*RunStarted)(nil),            // 4: spotserve.v1.RunStarted
+	(*AcquisitionNoticed)(nil),    // 5: spotserve.v1.AcquisitionNoticed
+	(*InstanceAcquired)(nil),      // 6: spotserve.v1.InstanceAcquired
+	(*PreemptionNoticed)(nil),     // 7: spotserve.v1.PreemptionNoticed
+	(*InstanceLost)(nil),          // 8: spotserve.v1.InstanceLost
+	(*ThroughputRequired)(nil),    // 9: spotserve.v1.ThroughputRequired
+	(*RunEnded)(nil),              // 10: spotserve.v1.RunEnded
+	(*SpotCapacityOffered)(nil),   // 11: spotserve.v1.SpotCapacityOffered
+	(*SpotCapacityWithdrawn)(nil), // 12: spotserve.v1.SpotCapacityWithdrawn
+	(*InstanceLaunched)(nil),      // 13: spotserve.v1.InstanceLaunched
+	(*PreemptionCancelled)(nil),   // 14: spotserve.v1.PreemptionCancelled
+	(*RebalanceRecommended)(nil),  // 15: spotserve.v1.RebalanceRecommended
+	(*RequestArrived)(nil),        // 16: spotserve.v1.RequestArrived
+	(*RequestCompleted)(nil),      // 17: spotserve.v1.RequestCompleted
+	(*RequestUnfinished)(nil),     // 18: spotserve.v1.RequestUnfinished
+	(*RequestRefused)(nil),        // 19: spotserve.v1.RequestRefused
+	(*ConfigChosen)(nil),          // 20: spotserve.v1.ConfigChosen
+	(*MigrationPlanned)(nil),      // 21: spotserve.v1.MigrationPlanned
+	(*ApplyMigration)(nil),        // 22: spotserve.v1.ApplyMigration
+	(*AssignRequests)(nil),        // 23: spotserve.v1.AssignRequests
+	(*ArrangeInterruption)(nil),   // 24: spotserve.v1.ArrangeInterruption
+	(*StopPipeline)(nil),          // 25: spotserve.v1.StopPipeline
+	(*Drain)(nil),                 // 26: spotserve.v1.Drain
+	(*NodeTimeAccounted)(nil),     // 27: spotserve.v1.NodeTimeAccounted
+	(*RunFinished)(nil),           // 28: spotserve.v1.RunFinished
+	(*RequestFleet)(nil),          // 29: spotserve.v1.RequestFleet
+	(*ContextMigrated)(nil),       // 30: spotserve.v1.ContextMigrated
+	(*StageStarted)(nil),          // 31: spotserve.v1.StageStarted
+	(*BatchStarted)(nil),          // 32: spotserve.v1.BatchStarted
+	(*TokensCommitted)(nil),       // 33: spotserve.v1.TokensCommitted
+	(*BatchCompleted)(nil),        // 34: spotserve.v1.BatchCompleted
+	(*PipelineExited)(nil),        // 35: spotserve.v1.PipelineExited
+	(*RequestsJoined)(nil),        // 36: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),          // 37: spotserve.v1.RequestsLeft
+	(*RunRecorded)(nil),           // 38: spotserve.v1.RunRecorded
+	(*PlannerElected)(nil),        // 39: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),        // 40: spotserve.v1.SourcesGivenUp
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -1003,39 +1075,43 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	8,  // 5: spotserve.v1.Event.instance_lost:type_name -> spotserve.v1.InstanceLost
 	9,  // 6: spotserve.v1.Event.throughput_required:type_name -> spotserve.v1.ThroughputRequired
 	10, // 7: spotserve.v1.Event.run_ended:type_name -> spotserve.v1.RunEnded
-	11, // 8: spotserve.v1.Event.preemption_cancelled:type_name -> spotserve.v1.PreemptionCancelled
-	12, // 9: spotserve.v1.Event.rebalance_recommended:type_name -> spotserve.v1.RebalanceRecommended
-	13, // 10: spotserve.v1.Event.request_arrived:type_name -> spotserve.v1.RequestArrived
-	14, // 11: spotserve.v1.Event.request_completed:type_name -> spotserve.v1.RequestCompleted
-	15, // 12: spotserve.v1.Event.request_unfinished:type_name -> spotserve.v1.RequestUnfinished
-	16, // 13: spotserve.v1.Event.request_refused:type_name -> spotserve.v1.RequestRefused
-	17, // 14: spotserve.v1.Event.config_chosen:type_name -> spotserve.v1.ConfigChosen
-	18, // 15: spotserve.v1.Event.migration_planned:type_name -> spotserve.v1.MigrationPlanned
-	19, // 16: spotserve.v1.Event.apply_migration:type_name -> spotserve.v1.ApplyMigration
-	20, // 17: spotserve.v1.Event.assign_requests:type_name -> spotserve.v1.AssignRequests
-	21, // 18: spotserve.v1.Event.arrange_interruption:type_name -> spotserve.v1.ArrangeInterruption
-	22, // 19: spotserve.v1.Event.stop_pipeline:type_name -> spotserve.v1.StopPipeline
-	23, // 20: spotserve.v1.Event.drain:type_name -> spotserve.v1.Drain
-	24, // 21: spotserve.v1.Event.node_time_accounted:type_name -> spotserve.v1.NodeTimeAccounted
-	25, // 22: spotserve.v1.Event.run_finished:type_name -> spotserve.v1.RunFinished
-	26, // 23: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
-	27, // 24: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
-	28, // 25: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
-	29, // 26: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
-	30, // 27: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
-	31, // 28: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
-	32, // 29: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
-	33, // 30: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
-	2,  // 31: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
-	3,  // 32: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
-	34, // 33: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
-	35, // 34: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
-	36, // 35: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	11, // 8: spotserve.v1.Event.spot_capacity_offered:type_name -> spotserve.v1.SpotCapacityOffered
+	12, // 9: spotserve.v1.Event.spot_capacity_withdrawn:type_name -> spotserve.v1.SpotCapacityWithdrawn
+	13, // 10: spotserve.v1.Event.instance_launched:type_name -> spotserve.v1.InstanceLaunched
+	14, // 11: spotserve.v1.Event.preemption_cancelled:type_name -> spotserve.v1.PreemptionCancelled
+	15, // 12: spotserve.v1.Event.rebalance_recommended:type_name -> spotserve.v1.RebalanceRecommended
+	16, // 13: spotserve.v1.Event.request_arrived:type_name -> spotserve.v1.RequestArrived
+	17, // 14: spotserve.v1.Event.request_completed:type_name -> spotserve.v1.RequestCompleted
+	18, // 15: spotserve.v1.Event.request_unfinished:type_name -> spotserve.v1.RequestUnfinished
+	19, // 16: spotserve.v1.Event.request_refused:type_name -> spotserve.v1.RequestRefused
+	20, // 17: spotserve.v1.Event.config_chosen:type_name -> spotserve.v1.ConfigChosen
+	21, // 18: spotserve.v1.Event.migration_planned:type_name -> spotserve.v1.MigrationPlanned
+	22, // 19: spotserve.v1.Event.apply_migration:type_name -> spotserve.v1.ApplyMigration
+	23, // 20: spotserve.v1.Event.assign_requests:type_name -> spotserve.v1.AssignRequests
+	24, // 21: spotserve.v1.Event.arrange_interruption:type_name -> spotserve.v1.ArrangeInterruption
+	25, // 22: spotserve.v1.Event.stop_pipeline:type_name -> spotserve.v1.StopPipeline
+	26, // 23: spotserve.v1.Event.drain:type_name -> spotserve.v1.Drain
+	27, // 24: spotserve.v1.Event.node_time_accounted:type_name -> spotserve.v1.NodeTimeAccounted
+	28, // 25: spotserve.v1.Event.run_finished:type_name -> spotserve.v1.RunFinished
+	29, // 26: spotserve.v1.Event.request_fleet:type_name -> spotserve.v1.RequestFleet
+	30, // 27: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
+	31, // 28: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
+	32, // 29: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
+	33, // 30: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
+	34, // 31: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
+	35, // 32: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
+	36, // 33: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
+	37, // 34: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
+	2,  // 35: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
+	3,  // 36: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
+	38, // 37: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
+	39, // 38: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
+	40, // 39: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -1056,6 +1132,9 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_InstanceLost)(nil),
 		(*Event_ThroughputRequired)(nil),
 		(*Event_RunEnded)(nil),
+		(*Event_SpotCapacityOffered)(nil),
+		(*Event_SpotCapacityWithdrawn)(nil),
+		(*Event_InstanceLaunched)(nil),
 		(*Event_PreemptionCancelled)(nil),
 		(*Event_RebalanceRecommended)(nil),
 		(*Event_RequestArrived)(nil),
@@ -1071,6 +1150,7 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_Drain)(nil),
 		(*Event_NodeTimeAccounted)(nil),
 		(*Event_RunFinished)(nil),
+		(*Event_RequestFleet)(nil),
 		(*Event_ContextMigrated)(nil),
 		(*Event_StageStarted)(nil),
 		(*Event_BatchStarted)(nil),

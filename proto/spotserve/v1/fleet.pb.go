@@ -369,8 +369,10 @@ func (x *RebalanceRecommended) GetNodes() []string {
 
 // InstanceLost says that nodes have gone, with all they held.
 type InstanceLost struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nodes []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Given back by the planner, not taken by the cloud.
+	Released      bool `protobuf:"varint,2,opt,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +414,165 @@ func (x *InstanceLost) GetNodes() []string {
 	return nil
 }
 
+func (x *InstanceLost) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+// SpotCapacityOffered says that the cloud has spot instances to give.
+type SpotCapacityOffered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpotCapacityOffered) Reset() {
+	*x = SpotCapacityOffered{}
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpotCapacityOffered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpotCapacityOffered) ProtoMessage() {}
+
+func (x *SpotCapacityOffered) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpotCapacityOffered.ProtoReflect.Descriptor instead.
+func (*SpotCapacityOffered) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SpotCapacityOffered) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// SpotCapacityWithdrawn says that spot instances, in use or not, can be had
+// until deadline_ns only.
+type SpotCapacityWithdrawn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	DeadlineNs    int64                  `protobuf:"varint,2,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpotCapacityWithdrawn) Reset() {
+	*x = SpotCapacityWithdrawn{}
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpotCapacityWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpotCapacityWithdrawn) ProtoMessage() {}
+
+func (x *SpotCapacityWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpotCapacityWithdrawn.ProtoReflect.Descriptor instead.
+func (*SpotCapacityWithdrawn) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SpotCapacityWithdrawn) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *SpotCapacityWithdrawn) GetDeadlineNs() int64 {
+	if x != nil {
+		return x.DeadlineNs
+	}
+	return 0
+}
+
+// InstanceLaunched says that the cloud starts instances that were asked for.
+type InstanceLaunched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instances     []*Instance            `protobuf:"bytes,1,rep,name=instances,proto3" json:"instances,omitempty"`
+	ReadyAtNs     int64                  `protobuf:"varint,2,opt,name=ready_at_ns,json=readyAtNs,proto3" json:"ready_at_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceLaunched) Reset() {
+	*x = InstanceLaunched{}
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceLaunched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceLaunched) ProtoMessage() {}
+
+func (x *InstanceLaunched) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceLaunched.ProtoReflect.Descriptor instead.
+func (*InstanceLaunched) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *InstanceLaunched) GetInstances() []*Instance {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
+func (x *InstanceLaunched) GetReadyAtNs() int64 {
+	if x != nil {
+		return x.ReadyAtNs
+	}
+	return 0
+}
+
 // ThroughputRequired replaces the throughput that the configuration has to
 // sustain.
 type ThroughputRequired struct {
@@ -425,7 +586,7 @@ type ThroughputRequired struct {
 
 func (x *ThroughputRequired) Reset() {
 	*x = ThroughputRequired{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +598,7 @@ func (x *ThroughputRequired) String() string {
 func (*ThroughputRequired) ProtoMessage() {}
 
 func (x *ThroughputRequired) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[7]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +611,7 @@ func (x *ThroughputRequired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThroughputRequired.ProtoReflect.Descriptor instead.
 func (*ThroughputRequired) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ThroughputRequired) GetRequestsPerSecond() float64 {
@@ -477,7 +638,7 @@ type RunEnded struct {
 
 func (x *RunEnded) Reset() {
 	*x = RunEnded{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +650,7 @@ func (x *RunEnded) String() string {
 func (*RunEnded) ProtoMessage() {}
 
 func (x *RunEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[8]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +663,7 @@ func (x *RunEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEnded.ProtoReflect.Descriptor instead.
 func (*RunEnded) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RunEnded) GetReason() EndReason {
@@ -524,7 +685,7 @@ type Instance struct {
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +697,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_fleet_proto_msgTypes[9]
+	mi := &file_spotserve_v1_fleet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +710,7 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{9}
+	return file_spotserve_v1_fleet_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Instance) GetNode() string {
@@ -594,9 +755,19 @@ const file_spotserve_v1_fleet_proto_rawDesc = "" +
 	"\x13PreemptionCancelled\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\",\n" +
 	"\x14RebalanceRecommended\x12\x14\n" +
-	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"$\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"@\n" +
 	"\fInstanceLost\x12\x14\n" +
-	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"]\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12\x1a\n" +
+	"\breleased\x18\x02 \x01(\bR\breleased\"+\n" +
+	"\x13SpotCapacityOffered\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\"N\n" +
+	"\x15SpotCapacityWithdrawn\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12\x1f\n" +
+	"\vdeadline_ns\x18\x02 \x01(\x03R\n" +
+	"deadlineNs\"h\n" +
+	"\x10InstanceLaunched\x124\n" +
+	"\tinstances\x18\x01 \x03(\v2\x16.spotserve.v1.InstanceR\tinstances\x12\x1e\n" +
+	"\vready_at_ns\x18\x02 \x01(\x03R\treadyAtNs\"]\n" +
 	"\x12ThroughputRequired\x12.\n" +
 	"\x13requests_per_second\x18\x01 \x01(\x01R\x11requestsPerSecond\x12\x17\n" +
 	"\afrom_ns\x18\x02 \x01(\x03R\x06fromNs\";\n" +
@@ -624,33 +795,37 @@ func file_spotserve_v1_fleet_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_fleet_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_spotserve_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_spotserve_v1_fleet_proto_goTypes = []any{
-	(EndReason)(0),               // 0: spotserve.v1.EndReason
-	(*RunStarted)(nil),           // 1: spotserve.v1.RunStarted
-	(*AcquisitionNoticed)(nil),   // 2: spotserve.v1.AcquisitionNoticed
-	(*InstanceAcquired)(nil),     // 3: spotserve.v1.InstanceAcquired
-	(*PreemptionNoticed)(nil),    // 4: spotserve.v1.PreemptionNoticed
-	(*PreemptionCancelled)(nil),  // 5: spotserve.v1.PreemptionCancelled
-	(*RebalanceRecommended)(nil), // 6: spotserve.v1.RebalanceRecommended
-	(*InstanceLost)(nil),         // 7: spotserve.v1.InstanceLost
-	(*ThroughputRequired)(nil),   // 8: spotserve.v1.ThroughputRequired
-	(*RunEnded)(nil),             // 9: spotserve.v1.RunEnded
-	(*Instance)(nil),             // 10: spotserve.v1.Instance
-	(*Spec)(nil),                 // 11: spotserve.v1.Spec
-	(Market)(0),                  // 12: spotserve.v1.Market
+	(EndReason)(0),                // 0: spotserve.v1.EndReason
+	(*RunStarted)(nil),            // 1: spotserve.v1.RunStarted
+	(*AcquisitionNoticed)(nil),    // 2: spotserve.v1.AcquisitionNoticed
+	(*InstanceAcquired)(nil),      // 3: spotserve.v1.InstanceAcquired
+	(*PreemptionNoticed)(nil),     // 4: spotserve.v1.PreemptionNoticed
+	(*PreemptionCancelled)(nil),   // 5: spotserve.v1.PreemptionCancelled
+	(*RebalanceRecommended)(nil),  // 6: spotserve.v1.RebalanceRecommended
+	(*InstanceLost)(nil),          // 7: spotserve.v1.InstanceLost
+	(*SpotCapacityOffered)(nil),   // 8: spotserve.v1.SpotCapacityOffered
+	(*SpotCapacityWithdrawn)(nil), // 9: spotserve.v1.SpotCapacityWithdrawn
+	(*InstanceLaunched)(nil),      // 10: spotserve.v1.InstanceLaunched
+	(*ThroughputRequired)(nil),    // 11: spotserve.v1.ThroughputRequired
+	(*RunEnded)(nil),              // 12: spotserve.v1.RunEnded
+	(*Instance)(nil),              // 13: spotserve.v1.Instance
+	(*Spec)(nil),                  // 14: spotserve.v1.Spec
+	(Market)(0),                   // 15: spotserve.v1.Market
 }
 var file_spotserve_v1_fleet_proto_depIdxs = []int32{
-	11, // 0: spotserve.v1.RunStarted.spec:type_name -> spotserve.v1.Spec
-	10, // 1: spotserve.v1.AcquisitionNoticed.instances:type_name -> spotserve.v1.Instance
-	10, // 2: spotserve.v1.InstanceAcquired.instances:type_name -> spotserve.v1.Instance
-	0,  // 3: spotserve.v1.RunEnded.reason:type_name -> spotserve.v1.EndReason
-	12, // 4: spotserve.v1.Instance.market:type_name -> spotserve.v1.Market
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	14, // 0: spotserve.v1.RunStarted.spec:type_name -> spotserve.v1.Spec
+	13, // 1: spotserve.v1.AcquisitionNoticed.instances:type_name -> spotserve.v1.Instance
+	13, // 2: spotserve.v1.InstanceAcquired.instances:type_name -> spotserve.v1.Instance
+	13, // 3: spotserve.v1.InstanceLaunched.instances:type_name -> spotserve.v1.Instance
+	0,  // 4: spotserve.v1.RunEnded.reason:type_name -> spotserve.v1.EndReason
+	15, // 5: spotserve.v1.Instance.market:type_name -> spotserve.v1.Market
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_fleet_proto_init() }
@@ -665,7 +840,7 @@ func file_spotserve_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_fleet_proto_rawDesc), len(file_spotserve_v1_fleet_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1366,6 +1366,72 @@ func (x *StopPipeline) GetPipeline() int64 {
 	return 0
 }
 
+// RequestFleet tells the cloud which fleet the planner wants. It replaces what
+// the planner said before.
+type RequestFleet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To have, those that will leave not counted; spot instances as far as there
+	// are any.
+	Instances int64 `protobuf:"varint,1,opt,name=instances,proto3" json:"instances,omitempty"`
+	// On-demand instances take the place of spot instances that are not there.
+	OnDemand bool `protobuf:"varint,2,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`
+	// Nodes that the planner gives back.
+	Release       []string `protobuf:"bytes,3,rep,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestFleet) Reset() {
+	*x = RequestFleet{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestFleet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestFleet) ProtoMessage() {}
+
+func (x *RequestFleet) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestFleet.ProtoReflect.Descriptor instead.
+func (*RequestFleet) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RequestFleet) GetInstances() int64 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *RequestFleet) GetOnDemand() bool {
+	if x != nil {
+		return x.OnDemand
+	}
+	return false
+}
+
+func (x *RequestFleet) GetRelease() []string {
+	if x != nil {
+		return x.Release
+	}
+	return nil
+}
+
 // Drain tells a node that the run is over.
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1375,7 +1441,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1453,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1466,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{16}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{17}
 }
 
 // NodeTimeAccounted is one stretch of a node's life that is paid for.
@@ -1417,7 +1483,7 @@ type NodeTimeAccounted struct {
 
 func (x *NodeTimeAccounted) Reset() {
 	*x = NodeTimeAccounted{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1495,7 @@ func (x *NodeTimeAccounted) String() string {
 func (*NodeTimeAccounted) ProtoMessage() {}
 
 func (x *NodeTimeAccounted) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1508,7 @@ func (x *NodeTimeAccounted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTimeAccounted.ProtoReflect.Descriptor instead.
 func (*NodeTimeAccounted) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{17}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NodeTimeAccounted) GetNode() string {
@@ -1506,7 +1572,7 @@ type RunFinished struct {
 
 func (x *RunFinished) Reset() {
 	*x = RunFinished{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1584,7 @@ func (x *RunFinished) String() string {
 func (*RunFinished) ProtoMessage() {}
 
 func (x *RunFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1597,7 @@ func (x *RunFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunFinished.ProtoReflect.Descriptor instead.
 func (*RunFinished) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{18}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RunFinished) GetReason() EndReason {
@@ -1636,7 +1702,7 @@ type PlannerElected struct {
 
 func (x *PlannerElected) Reset() {
 	*x = PlannerElected{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1714,7 @@ func (x *PlannerElected) String() string {
 func (*PlannerElected) ProtoMessage() {}
 
 func (x *PlannerElected) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1727,7 @@ func (x *PlannerElected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannerElected.ProtoReflect.Descriptor instead.
 func (*PlannerElected) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{19}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlannerElected) GetTerm() uint64 {
@@ -1683,7 +1749,7 @@ type SourcesGivenUp struct {
 
 func (x *SourcesGivenUp) Reset() {
 	*x = SourcesGivenUp{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1761,7 @@ func (x *SourcesGivenUp) String() string {
 func (*SourcesGivenUp) ProtoMessage() {}
 
 func (x *SourcesGivenUp) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1774,7 @@ func (x *SourcesGivenUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourcesGivenUp.ProtoReflect.Descriptor instead.
 func (*SourcesGivenUp) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{20}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SourcesGivenUp) GetSources() []string {
@@ -1845,7 +1911,11 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\fmigration_ns\x18\x05 \x01(\x03R\vmigrationNs\"U\n" +
 	"\fStopPipeline\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
-	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\"\a\n" +
+	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\"c\n" +
+	"\fRequestFleet\x12\x1c\n" +
+	"\tinstances\x18\x01 \x01(\x03R\tinstances\x12\x1b\n" +
+	"\ton_demand\x18\x02 \x01(\bR\bonDemand\x12\x18\n" +
+	"\arelease\x18\x03 \x03(\tR\arelease\"\a\n" +
 	"\x05Drain\"\x95\x01\n" +
 	"\x11NodeTimeAccounted\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12,\n" +
@@ -1894,7 +1964,7 @@ func file_spotserve_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_spotserve_v1_plan_proto_goTypes = []any{
 	(ContextKind)(0),            // 0: spotserve.v1.ContextKind
 	(*Epoch)(nil),               // 1: spotserve.v1.Epoch
@@ -1913,13 +1983,14 @@ var file_spotserve_v1_plan_proto_goTypes = []any{
 	(*AssignRequests)(nil),      // 14: spotserve.v1.AssignRequests
 	(*ArrangeInterruption)(nil), // 15: spotserve.v1.ArrangeInterruption
 	(*StopPipeline)(nil),        // 16: spotserve.v1.StopPipeline
-	(*Drain)(nil),               // 17: spotserve.v1.Drain
-	(*NodeTimeAccounted)(nil),   // 18: spotserve.v1.NodeTimeAccounted
-	(*RunFinished)(nil),         // 19: spotserve.v1.RunFinished
-	(*PlannerElected)(nil),      // 20: spotserve.v1.PlannerElected
-	(*SourcesGivenUp)(nil),      // 21: spotserve.v1.SourcesGivenUp
-	(Market)(0),                 // 22: spotserve.v1.Market
-	(EndReason)(0),              // 23: spotserve.v1.EndReason
+	(*RequestFleet)(nil),        // 17: spotserve.v1.RequestFleet
+	(*Drain)(nil),               // 18: spotserve.v1.Drain
+	(*NodeTimeAccounted)(nil),   // 19: spotserve.v1.NodeTimeAccounted
+	(*RunFinished)(nil),         // 20: spotserve.v1.RunFinished
+	(*PlannerElected)(nil),      // 21: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),      // 22: spotserve.v1.SourcesGivenUp
+	(Market)(0),                 // 23: spotserve.v1.Market
+	(EndReason)(0),              // 24: spotserve.v1.EndReason
 }
 var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	4,  // 0: spotserve.v1.Placement.device:type_name -> spotserve.v1.Device
@@ -1944,8 +2015,8 @@ var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	13, // 19: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
 	1,  // 20: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
 	1,  // 21: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
-	22, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
-	23, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
+	23, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
+	24, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
 	24, // [24:24] is the sub-list for method output_type
 	24, // [24:24] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
@@ -1966,7 +2037,7 @@ func file_spotserve_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_plan_proto_rawDesc), len(file_spotserve_v1_plan_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -43,7 +43,11 @@ func (a Ablation) check() error {
 	if len(a.Levels) == 0 {
 		return errNoSeries
 	}
-	for _, l := range a.Levels {
+	return checkLevels(a.Levels)
+}
+
+func checkLevels(levels []Level) error {
+	for _, l := range levels {
 		for _, s := range l.Seeds {
 			for _, b := range bars {
 				if err := checkNumber(b.name, "seconds", b.value(s)); err != nil {
@@ -56,16 +60,31 @@ func (a Ablation) check() error {
 }
 
 func (a Ablation) page() (page, error) {
+	return page{
+		Text: a.Text, width: columnAndHalf, height: usualHeight, panels: onePanel(levelsPlot(a.Levels)), legend: barsLegend(),
+	}, nil
+}
+
+func barsLegend() []legendEntry {
+	var legend []legendEntry
+	for _, b := range bars {
+		legend = append(legend, legendEntry{b.name, barSample(b.colour)})
+	}
+	return legend
+}
+
+// levelsPlot builds the axes and the bars.
+func levelsPlot(levels []Level) *plot.Plot {
 	p := newPlot()
-	p.Y.Label.Text = "Latency (s)"
+	p.Y.Label.Text = latencyAxis
 	p.X.Tick.Length = 0
 	p.X.Tick.Label.Font.Size = 8.5
-	ticks := make(plot.ConstantTicks, len(a.Levels))
+	ticks := make(plot.ConstantTicks, len(levels))
 	most, lines := smallestRange, 1
-	for _, l := range a.Levels {
+	for _, l := range levels {
 		lines = max(lines, 1+strings.Count(l.Label, "\n"))
 	}
-	for i, l := range a.Levels {
+	for i, l := range levels {
 		ticks[i] = plot.Tick{Value: float64(i), Label: l.Label + strings.Repeat("\n ", lines-1-strings.Count(l.Label, "\n"))}
 		if len(l.Seeds) == 0 {
 			p.Add(nothing{float64(i)})
@@ -79,11 +98,7 @@ func (a Ablation) page() (page, error) {
 		}
 	}
 	p.X.Tick.Marker = ticks
-	p.X.Min, p.X.Max = -levelsEdge, float64(len(a.Levels)-1)+levelsEdge
+	p.X.Min, p.X.Max = -levelsEdge, float64(len(levels)-1)+levelsEdge
 	p.Y.Min, p.Y.Max = 0, most*1.1
-	pg := page{Text: a.Text, width: columnAndHalf, height: usualHeight, panels: onePanel(p)}
-	for _, b := range bars {
-		pg.legend = append(pg.legend, legendEntry{b.name, barSample(b.colour)})
-	}
-	return pg, nil
+	return p
 }

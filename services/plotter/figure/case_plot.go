@@ -17,25 +17,38 @@ const rateWindow = 30
 const ratePanel = 0.85 * vg.Inch // height
 
 func (c Case) page() (page, error) {
-	pg := page{Text: c.Text, width: bothColumns, height: 4.7 * vg.Inch}
-	if len(c.Arrivals) > 0 {
-		rate, err := c.rate()
-		if err != nil {
-			return page{}, err
-		}
-		pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{rate}, height: ratePanel})
-	}
-	strips := c.strips()
-	pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{strips}, height: stripHeight * vg.Length(len(c.Series))})
-	latency, err := c.latencies()
+	panels, err := c.panels(1)
 	if err != nil {
 		return page{}, err
 	}
-	pg.panels = append(pg.panels, gridRow{panels: []*plot.Plot{latency}})
+	return page{Text: c.Text, width: bothColumns, height: 4.7 * vg.Inch, panels: panels, legend: c.legend()}, nil
+}
+
+func (c Case) legend() []legendEntry {
+	var legend []legendEntry
 	for _, s := range c.Series {
-		pg.legend = append(pg.legend, legendEntry{s.Label, caseSample(s.Look)})
+		legend = append(legend, legendEntry{s.Label, caseSample(s.Look)})
 	}
-	return pg, nil
+	return legend
+}
+
+// panels are, one below the other, the rate of the arrivals if they are known,
+// the configurations, and the requests with marks of a size.
+func (c Case) panels(mark float64) (grid, error) {
+	var g grid
+	if len(c.Arrivals) > 0 {
+		rate, err := c.rate()
+		if err != nil {
+			return nil, err
+		}
+		g = append(g, gridRow{panels: []*plot.Plot{rate}, height: ratePanel})
+	}
+	g = append(g, gridRow{panels: []*plot.Plot{c.strips()}, height: stripHeight * vg.Length(len(c.Series))})
+	latency, err := c.latencies(mark)
+	if err != nil {
+		return nil, err
+	}
+	return append(g, gridRow{panels: []*plot.Plot{latency}}), nil
 }
 
 // panel returns axes over the time of the case, with a line at every change of
@@ -54,11 +67,11 @@ func withoutTimes(p *plot.Plot) {
 }
 
 // latencies is the panel of the requests.
-func (c Case) latencies() (*plot.Plot, error) {
+func (c Case) latencies(mark float64) (*plot.Plot, error) {
 	p := c.panel()
 	p.X.Label.Text = "Arrival (s)"
 	p.X.Tick.Marker = plot.TickerFunc(timeTicks)
-	p.Y.Label.Text = "Latency (s)"
+	p.Y.Label.Text = latencyAxis
 	most := smallestRange
 	for _, s := range slices.Backward(c.Series) { // the first is on top
 		points := make(plotter.XYs, len(s.Requests))
@@ -67,7 +80,7 @@ func (c Case) latencies() (*plot.Plot, error) {
 			most = max(most, r.Latency)
 		}
 		slices.SortStableFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-		l := requestLook(s.Look)
+		l := requestLook(s.Look).scaled(mark)
 		line, err := plotter.NewLine(points)
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -13,8 +14,19 @@ type grid []gridRow
 // gridRow is panels of equal width, side by side.
 type gridRow struct {
 	panels []*plot.Plot
-	height vg.Length // 0: what the other rows leave
+	names  []string  // above the data area of each panel; none: no room is left for them
+	height vg.Length // without the names; 0: what the other rows leave
 }
+
+// headHeight is the height of the row's names.
+func (r gridRow) headHeight() vg.Length {
+	if len(r.names) == 0 {
+		return 0
+	}
+	return lineHeight(panelStyle()) + 2
+}
+
+func panelStyle() text.Style { return textStyle(sans(8.5), ink) }
 
 // Distances of a grid.
 const (
@@ -30,6 +42,7 @@ func onePanel(p *plot.Plot) grid { return grid{{panels: []*plot.Plot{p}}} }
 func (g grid) leastHeight() vg.Length {
 	h := rowGap * vg.Length(len(g)-1)
 	for _, row := range g {
+		h += row.headHeight()
 		if row.height > 0 {
 			h += row.height
 		} else {
@@ -55,6 +68,13 @@ func (g grid) draw(c draw.Canvas) {
 			p.Draw(draw.Crop(cells[i][j],
 				columns[j].left-e.left, e.right-columns[j].right,
 				rows[i].bottom-e.bottom, e.top-rows[i].top))
+			if len(row.names) > 0 {
+				style := panelStyle()
+				style.XAlign = draw.XCenter
+				cell := cells[i][j]
+				middle := (cell.Min.X + columns[j].left + cell.Max.X - columns[j].right) / 2
+				c.FillText(style, vg.Point{X: middle, Y: cell.Max.Y + style.FontExtents().Descent}, row.names[j])
+			}
 		}
 	}
 }
@@ -78,7 +98,7 @@ func (e edges) atLeast(o edges) edges {
 func (g grid) cells(c draw.Canvas) [][]draw.Canvas {
 	free, flexible := c.Size().Y-rowGap*vg.Length(len(g)-1), 0
 	for _, row := range g {
-		free -= row.height
+		free -= row.height + row.headHeight()
 		if row.height == 0 {
 			flexible++
 		}
@@ -86,6 +106,7 @@ func (g grid) cells(c draw.Canvas) [][]draw.Canvas {
 	cells := make([][]draw.Canvas, len(g))
 	top := c.Max.Y
 	for i, row := range g {
+		top -= row.headHeight()
 		height := row.height
 		if height == 0 {
 			height = free / vg.Length(flexible)

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"image/color"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -39,6 +40,21 @@ type look struct {
 // whisker is a thin unbroken line of the same colour.
 func (l look) whisker() draw.LineStyle {
 	return draw.LineStyle{Color: l.line.Color, Width: 0.8}
+}
+
+// scaled is the look with marks of another size.
+func (l look) scaled(size float64) look {
+	if size == 1 {
+		return l
+	}
+	f := vg.Length(size)
+	l.line.Width *= f
+	l.line.Dashes = slices.Clone(l.line.Dashes)
+	for i := range l.line.Dashes {
+		l.line.Dashes[i] *= f
+	}
+	l.marker.Radius *= f
+	return l
 }
 
 // lineSample is a line with a marker for the legend.
@@ -115,6 +131,45 @@ func newPlot() *plot.Plot {
 	grid.Horizontal = draw.LineStyle{Color: rule, Width: 0.6}
 	p.Add(grid)
 	return p
+}
+
+// smallTicks makes the text of both axes small, for one panel of many.
+func smallTicks(p *plot.Plot, size vg.Length) {
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Tick.Label.Font = sans(size)
+		axis.Label.TextStyle.Font = sans(size + 0.5)
+		axis.Label.Padding = 2
+		axis.LineStyle.Width, axis.Tick.LineStyle.Width = 0.6, 0.6
+	}
+	p.X.Tick.Length, p.Y.Tick.Length = 2, 2.5
+}
+
+// blank is a panel without axes.
+func blank() *plot.Plot {
+	p := newPlot()
+	p.HideAxes()
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	return p
+}
+
+// empty is a panel that says why nothing is in it.
+func empty(why string) *plot.Plot {
+	p := newPlot()
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(nil), plot.ConstantTicks(nil)
+	p.X.LineStyle.Color, p.Y.LineStyle.Color = rule, rule
+	p.Add(centred(why))
+	return p
+}
+
+// centred is text in the middle of a panel.
+type centred string
+
+// Plot implements plot.Plotter.
+func (t centred) Plot(c draw.Canvas, _ *plot.Plot) {
+	style := textStyle(sans(8), faint)
+	style.XAlign, style.YAlign = draw.XCenter, draw.YCenter
+	c.FillText(style, c.Center(), string(t))
 }
 
 // sans is the one font of all figures. There is no bold: the library cannot

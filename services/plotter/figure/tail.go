@@ -1,6 +1,9 @@
 package figure
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // statNames are the statistics of a latency distribution that Figure 6 shows,
 // in the order of its x axis.
@@ -43,7 +46,11 @@ func (t Tail) check() error {
 	if len(t.Series) == 0 {
 		return errNoSeries
 	}
-	for _, s := range t.Series {
+	return checkTails(t.Series)
+}
+
+func checkTails(series []TailSeries) error {
+	for _, s := range series {
 		if len(s.Seeds) == 0 {
 			return fmt.Errorf("series %q has no seed", s.Label)
 		}
@@ -59,13 +66,27 @@ func (t Tail) check() error {
 }
 
 func (t Tail) page() (page, error) {
-	panel, err := t.plot()
+	panel, err := tailPlot(t.Series, tailStyle{names: statNames, mark: 1, yName: latencyAxis})
 	if err != nil {
 		return page{}, err
 	}
-	pg := page{Text: t.Text, width: columnAndHalf, height: usualHeight, panels: onePanel(panel)}
-	for _, s := range t.Series {
-		pg.legend = append(pg.legend, legendEntry{s.Label, lookOf(s.Look).lineSample()})
+	return page{
+		Text: t.Text, width: columnAndHalf, height: usualHeight, panels: onePanel(panel), legend: tailLegend(t.Series),
+	}, nil
+}
+
+// latencyAxis is the name of an axis of latencies.
+const latencyAxis = "Latency (s)"
+
+// tailLegend has an entry for each look, in the order of first met.
+func tailLegend(series []TailSeries) []legendEntry {
+	var legend []legendEntry
+	var seen []int
+	for _, s := range series {
+		if !slices.Contains(seen, s.Look) {
+			seen = append(seen, s.Look)
+			legend = append(legend, legendEntry{s.Label, lookOf(s.Look).lineSample()})
+		}
 	}
-	return pg, nil
+	return legend
 }

@@ -5,6 +5,7 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 )
 
 // Places on the x axis, in categories. The average stands apart: it is no
@@ -25,28 +26,40 @@ func statX(stat int) float64 {
 	return float64(stat) + gapAfterAvg
 }
 
-// plot builds the axes and the data.
-func (t Tail) plot() (*plot.Plot, error) {
+// tailStyle is how large the marks of a panel are, and what its axes say.
+type tailStyle struct {
+	names    [NumStats]string // of the statistics, below the x axis
+	tickSize vg.Length        // font
+	mark     float64          // size of markers, lines and caps
+	xName    string           // of the x axis
+	yName    string
+}
+
+// tailPlot builds the axes and the data.
+func tailPlot(series []TailSeries, style tailStyle) (*plot.Plot, error) {
 	p := newPlot()
-	p.Y.Label.Text = "Latency (s)"
+	p.X.Label.Text, p.Y.Label.Text = style.xName, style.yName
+	if style.tickSize > 0 {
+		smallTicks(p, style.tickSize)
+	}
 	ticks := make(plot.ConstantTicks, NumStats)
-	for i, name := range statNames {
+	for i, name := range style.names {
 		ticks[i] = plot.Tick{Value: statX(i), Label: name}
 	}
 	p.X.Tick.Marker = ticks
 
 	var bands, lines []plot.Plotter
-	for i, s := range t.Series {
-		x := (float64(i) - float64(len(t.Series)-1)/2) * dodge
-		points := s.points(x)
+	for i, s := range series {
+		x := (float64(i) - float64(len(series)-1)/2) * dodge
+		points, l := s.points(x), lookOf(s.Look).scaled(style.mark)
 		if len(s.Seeds) > 1 {
-			band, err := points.band(lookOf(s.Look))
+			band, err := points.band(l)
 			if err != nil {
 				return nil, err
 			}
 			bands = append(bands, band)
 		}
-		marks, err := points.marks(lookOf(s.Look), len(s.Seeds) > 1)
+		marks, err := points.marks(l, len(s.Seeds) > 1, whiskerCap*vg.Length(style.mark))
 		if err != nil {
 			return nil, err
 		}
@@ -101,7 +114,7 @@ func (p tailPoints) band(l look) (plot.Plotter, error) {
 }
 
 // marks are the line over the percentiles, the whiskers and the markers.
-func (p tailPoints) marks(l look, whiskers bool) ([]plot.Plotter, error) {
+func (p tailPoints) marks(l look, whiskers bool, caps vg.Length) ([]plot.Plotter, error) {
 	line, err := plotter.NewLine(p.percentiles())
 	if err != nil {
 		return nil, err
@@ -114,7 +127,7 @@ func (p tailPoints) marks(l look, whiskers bool) ([]plot.Plotter, error) {
 			return nil, err
 		}
 		bars.LineStyle = l.whisker()
-		bars.CapWidth = whiskerCap
+		bars.CapWidth = caps
 		out = append(out, bars)
 	}
 	markers, err := plotter.NewScatter(p)

@@ -1,16 +1,12 @@
 package report
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/experiment"
-	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/services/plotter"
 )
 
 // chapters are the figures of the paper that experiments make, in its order.
@@ -128,19 +124,3 @@ func groupBy(all []measured, name func(measured) string) [][]measured {
 
 // count is how many seeds a cell has.
 func count(m measured) string { return strconv.Itoa(len(m.runs)) }
-
-// draw makes a figure for each query, and leaves out those without a run.
-func draw(ctx context.Context, r store.Reader, makes func(context.Context, store.Reader, plotter.Query) (plotter.Figure, error), queries ...plotter.Query) ([]plotter.Figure, error) {
-	var figures []plotter.Figure
-	for _, q := range queries {
-		f, err := makes(ctx, r, q)
-		if refused, ok := errors.AsType[*plotter.RefusedError](err); ok && refused.NoRuns {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, f)
-	}
-	return figures, nil
-}

@@ -71,10 +71,38 @@ func facts(events []event.Event) (out []event.Event) {
 		}
 		seen[ev.ID()] = true
 		ev.Watermark, ev.Seen, ev.Term = 0, 0, 0
+		forgetTerms(reflect.ValueOf(&ev).Elem())
 		out = append(out, ev)
 	}
 	slices.SortFunc(out, event.Compare)
 	return out
+}
+
+// forgetTerms gives every epoch inside v the first term: who led has no part in
+// what happened.
+func forgetTerms(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Interface:
+		if v.IsNil() {
+			return
+		}
+		body := reflect.New(v.Elem().Type()).Elem()
+		body.Set(v.Elem())
+		forgetTerms(body)
+		v.Set(body)
+	case reflect.Struct:
+		if epoch, ok := v.Addr().Interface().(*event.Epoch); ok {
+			epoch.Term = 1
+			return
+		}
+		for i := range v.NumField() {
+			forgetTerms(v.Field(i))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			forgetTerms(v.Index(i))
+		}
+	}
 }
 
 // Finished returns the totals of a run; ok is false if it has not finished.

@@ -121,7 +121,8 @@ process, or on services that run elsewhere.
 		root.AddCommand(a.experimentCommand(c))
 	}
 	root.AddCommand(
-		a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.config(), a.version(),
+		a.reproduce(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.config(), a.version(),
+		a.mockMetadata(),
 	)
 	a.all = root
 	return root
@@ -166,6 +167,20 @@ func flagNames(cmd *cobra.Command) []string {
 		names = append(names, flagNames(c)...)
 	}
 	return names
+}
+
+// say tells the user something that is no result.
+func (a *app) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// interruptedOr is errInterrupted where an error comes from the user's wish to
+// end.
+func interruptedOr(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
 }
 
 func (a *app) logger() *slog.Logger { return a.obs.Logger(a.stderr) }

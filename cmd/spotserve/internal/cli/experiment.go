@@ -131,17 +131,8 @@ func (a *app) draw(ctx context.Context, r store.Reader, run string) ([]string, e
 	} else if err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, figure := range figures {
-		for _, format := range []string{"png", "svg", "pdf"} {
-			file := filepath.Join(stack.Figures(a.data), figure.Name+"."+format)
-			if err := figure.Save(file); err != nil {
-				return nil, err
-			}
-			files = append(files, file)
-		}
-	}
-	return files, nil
+	files, tasks := drawings(stack.Figures(a.data), figures)
+	return files, save(ctx, tasks)
 }
 
 func (a *app) print(r result.Result) error {

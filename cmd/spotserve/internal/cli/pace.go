@@ -74,9 +74,7 @@ func (a *app) makeVirtual(ctx context.Context, starts []event.StartExperiment) (
 		runs[i] = run
 		bar.Done()
 	})
-	if err != nil && ctx.Err() != nil {
-		err = errInterrupted
-	}
+	err = interruptedOr(ctx, err)
 	for _, run := range runs {
 		if run != "" {
 			all = append(all, made{run: run})

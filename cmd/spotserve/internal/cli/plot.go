@@ -13,51 +13,70 @@ import (
 	"github.com/spotserve/spotserve/services/plotter"
 )
 
-// figure is a subcommand of plot.
-type figure struct {
+// plotCommand is a subcommand of plot.
+type plotCommand struct {
 	name, short, long, example string
-	trace, seed                bool // flags that it has beside those of all
-	make                       func(context.Context, store.Reader, plotter.Query) (plotter.Figure, error)
+	trace, seed, run           bool // flags that it has beside those of all
+	// make draws it. sheet, if there is one, draws all of its panels together
+	// where neither trace nor run chooses one.
+	make, sheet func(context.Context, store.Reader, plotter.Query) (plotter.Figure, error)
 }
 
-func figures() []figure {
-	return []figure{
+func (f plotCommand) draw(ctx context.Context, r store.Reader, q plotter.Query) (plotter.Figure, error) {
+	if f.sheet != nil && q.Trace == "" && q.Run == "" {
+		return f.sheet(ctx, r, q)
+	}
+	return f.make(ctx, r, q)
+}
+
+func plotCommands() []plotCommand {
+	return []plotCommand{
 		{
-			name: "e2e", short: "draw average and tail latency by approach (Figure 6, one panel)",
+			name: "e2e", short: "draw average and tail latency by approach (Figure 6)",
 			long: `Draw average, P90 and P95 to P99 of every approach that the store has finished
-runs of: the newest run of each seed, the median of the seeds with their band.`,
-			example: "spotserve plot e2e -m 20B -t As -o fig6.pdf", trace: true, make: plotter.E2E,
+runs of: the newest run of each seed, the median of the seeds with their band.
+All models and traces on one sheet; -m chooses a row of it, -t or --run one
+panel.`,
+			example: "spotserve plot e2e -o fig6.pdf\n  spotserve plot e2e -m 20B -t As -o fig6b.pdf",
+			trace:   true, run: true, make: plotter.E2E, sheet: plotter.E2ESheet,
 		},
 		{
 			name: "price", short: "draw cost against latency (Figure 7)",
 			long: `Draw the cost of a token against average and P99 latency: the fixed on-demand
 fleets as a line, each approach on As, Bs, As+o and Bs+o as points.`,
-			example: "spotserve plot price -o fig7.pdf", make: plotter.Price,
+			example: "spotserve plot price -o fig7.pdf", run: true, make: plotter.Price,
+		},
+		{
+			name: "workload", short: "draw latency under a fluctuating workload (Figure 8, all measured panels)",
+			long: `Draw what plot workload-e2e and plot workload-case draw, of both traces on one
+sheet.`,
+			example: "spotserve plot workload -o fig8.pdf", seed: true, make: plotter.WorkloadSheet,
 		},
 		{
 			name: "workload-e2e", short: "draw average and tail latency under a fluctuating workload (Figure 8, tail panel)",
 			long: `Draw what plot e2e draws, of the runs of the experiment workload on trace A or B.`,
 
-			example: "spotserve plot workload-e2e -t A -o fig8e.pdf", trace: true, make: plotter.WorkloadE2E,
+			example: "spotserve plot workload-e2e -t A -o fig8e.pdf", trace: true, run: true, make: plotter.WorkloadE2E,
 		},
 		{
 			name: "workload-case", short: "draw each request's latency over time with the configurations (Figure 8, case panel)",
 			long: `Draw the latency of every request by when it arrived, of one workload run of
 each approach, with the rate of the arrivals and the configurations.`,
-			example: "spotserve plot workload-case -t B --seed 2 -o fig8h.pdf", trace: true, seed: true, make: plotter.WorkloadCase,
+			example: "spotserve plot workload-case -t B --seed 2 -o fig8h.pdf", trace: true, seed: true, run: true, make: plotter.WorkloadCase,
 		},
 		{
-			name: "ablation", short: "draw average and P99 latency by ablation level (Figure 9, one panel)",
-			long: `Draw average and P99 latency of the ablation levels on trace A (As) or B (Bs).
-End-to-end runs of SpotServe count as level 0.`,
-			example: "spotserve plot ablation -t A -o fig9a.pdf", trace: true, make: plotter.Ablation,
+			name: "ablation", short: "draw average and P99 latency by ablation level (Figure 9)",
+			long: `Draw average and P99 latency of the ablation levels on trace A (As) and B (Bs);
+-t or --run chooses one of the two. End-to-end runs of SpotServe count as level 0.`,
+			example: "spotserve plot ablation -t A -o fig9a.pdf",
+			trace:   true, run: true, make: plotter.Ablation, sheet: plotter.AblationSheet,
 		},
 	}
 }
 
 func (a *app) plot() *cobra.Command {
 	var names []string
-	for _, f := range figures() {
+	for _, f := range plotCommands() {
 		names = append(names, f.name)
 	}
 	cmd := &cobra.Command{
@@ -68,13 +87,13 @@ func (a *app) plot() *cobra.Command {
 			return usagef("unknown figure %q: allowed are %s", args[0], strings.Join(names, ", "))
 		},
 	}
-	for _, f := range figures() {
+	for _, f := range plotCommands() {
 		cmd.AddCommand(a.plotFigure(f))
 	}
 	return cmd
 }
 
-func (a *app) plotFigure(f figure) *cobra.Command {
+func (a *app) plotFigure(f plotCommand) *cobra.Command {
 	var q plotter.Query
 	var out string
 	cmd := &cobra.Command{
@@ -88,7 +107,7 @@ on the figure.`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.reader(cmd.Context(), func(r store.Reader) error {
-				figure, err := f.make(cmd.Context(), r, q)
+				figure, err := f.draw(cmd.Context(), r, q)
 				if err != nil {
 					return err
 				}
@@ -116,7 +135,9 @@ on the figure.`,
 	if f.seed {
 		fs.Uint64Var(&q.Seed, "seed", 0, "seed of the runs (default the one that most approaches have)")
 	}
-	fs.StringVar(&q.Run, "run", "", "a run: draw all that have its model, trace and settings")
+	if f.run {
+		fs.StringVar(&q.Run, "run", "", "a run: draw all that have its model, trace and settings")
+	}
 	fs.StringVarP(&out, "out", "o", "", "file to write, .png, .svg or .pdf (default <data>/figures/<name>.png)")
 	return cmd
 }

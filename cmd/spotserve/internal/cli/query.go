@@ -14,6 +14,7 @@ import (
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/result"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/plotter"
 )
 
 // redacted is a store URL without its password.
@@ -108,7 +109,7 @@ func (a *app) ls() *cobra.Command {
 }
 
 func runRows(runs []store.Run) store.Rows {
-	rows := store.Rows{Columns: []string{"run", "status", "approach", "model", "trace", "seed", "pace", "completed", "started", "reason"}}
+	rows := store.Rows{Columns: []string{"run", "status", "name", "sweep", "approach", "model", "trace", "seed", "pace", "completed", "started", "reason"}}
 	for _, r := range runs {
 		pace := fmt.Sprintf("x%g", r.TimeScale)
 		switch {
@@ -118,11 +119,20 @@ func runRows(runs []store.Run) store.Rows {
 			pace = ""
 		}
 		rows.Values = append(rows.Values, []any{
-			r.Run, r.Status, r.Approach, r.Model, r.Trace, int64(r.Seed), pace, int64(r.Completed),
+			r.Run, r.Status, r.Name, point(plotter.SweepOf(r)), r.Approach, r.Model, r.Trace, int64(r.Seed), pace, int64(r.Completed),
 			time.UnixMilli(r.StartedUnixMS).Format(time.DateTime), r.Reason,
 		})
 	}
 	return rows
+}
+
+// point is a point of a sweep as text.
+func point(sweep []plotter.Setting) string {
+	parts := make([]string, len(sweep))
+	for i, s := range sweep {
+		parts[i] = s.Key + " " + s.Value
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (a *app) show() *cobra.Command {

@@ -36,12 +36,24 @@ func (r Result) head(b *strings.Builder) {
 	if r.Virtual {
 		pace = "virtual time"
 	}
-	fmt.Fprintf(b, "%s: %s, %s on %s, arrivals %s, quirks %s, seed %d, %s, %s\n",
-		r.Run, r.Approach, r.Model, r.Trace, r.Arrivals, r.Quirks, r.Seed, pace, r.Status)
+	fmt.Fprintf(b, "%s: %s%s, %s on %s, arrivals %s, quirks %s, seed %d, %s, %s\n",
+		r.Run, r.called(), r.Approach, r.Model, r.Trace, r.Arrivals, r.Quirks, r.Seed, pace, r.Status)
 	if r.LateFacts > 0 {
 		fmt.Fprintf(b, "%d facts came late, so this run may differ from the virtual one; a lower --time-scale avoids that\n", r.LateFacts)
 	}
 	b.WriteByte('\n')
+}
+
+// called is the user's name for the run, with its point in a sweep.
+func (r Result) called() string {
+	var b strings.Builder
+	if r.Name != "" {
+		fmt.Fprintf(&b, "%s, ", r.Name)
+	}
+	for _, s := range r.Sweep {
+		fmt.Fprintf(&b, "%s %s, ", s.Key, s.Value)
+	}
+	return b.String()
 }
 
 func (r Result) latencies(b *strings.Builder) {
@@ -79,7 +91,12 @@ func (r Result) counts(b *strings.Builder) {
 		fmt.Fprintf(b, "               %d of the unfinished are what the artifact would have forgotten\n", r.Dropped)
 	}
 	fmt.Fprintf(b, "interruptions  %d, tokens recomputed %d\n", r.Interruptions, r.TokensRecomputed)
-	fmt.Fprintf(b, "cost           %.2f USD, %.3g USD a token\n\n", r.CostUSD, r.USDPerToken)
+	if r.SLOP99S > 0 {
+		fmt.Fprintf(b, "within SLO     %d of %d requests answered within %g s, %.2f %%\n",
+			r.WithinSLO, r.Accepted, r.SLOP99S, 100*float64(r.WithinSLO)/float64(max(1, r.Accepted)))
+	}
+	fmt.Fprintf(b, "cost           %.2f USD, %.3g USD a token; node minutes: %.0f spot, %.0f on-demand\n\n",
+		r.CostUSD, r.USDPerToken, r.SpotMinutes, r.OnDemandMinutes)
 }
 
 func (r Result) configs(b *strings.Builder) {

@@ -6,12 +6,14 @@ import (
 	"context"
 
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/plotter"
 )
 
 // Result sums up one run. Its JSON names are a promise to scripts.
 type Result struct {
 	Run              string   `json:"run"`
 	Kind             string   `json:"kind"`
+	Name             string   `json:"name"`
 	Approach         string   `json:"approach"`
 	Model            string   `json:"model"`
 	Trace            string   `json:"trace"`
@@ -39,11 +41,17 @@ type Result struct {
 	P97S             float64  `json:"p97_s"`
 	P98S             float64  `json:"p98_s"`
 	P99S             float64  `json:"p99_s"`
+	SLOP99S          float64  `json:"slo_p99_s"`
+	WithinSLO        int      `json:"within_slo"`
+	SpotMinutes      float64  `json:"spot_minutes"`
+	OnDemandMinutes  float64  `json:"on_demand_minutes"`
 	CostUSD          float64  `json:"cost_usd"`
 	USDPerToken      float64  `json:"usd_per_token"`
 	Configs          []Config `json:"configs"`
-	Store            string   `json:"store"`
-	Figures          []string `json:"figures"`
+	// Sweep is the run's point in the sweep that it belongs to.
+	Sweep   []plotter.Setting `json:"sweep"`
+	Store   string            `json:"store"`
+	Figures []string          `json:"figures"`
 }
 
 // Config is one entry of the configuration timeline.
@@ -62,23 +70,27 @@ func Load(ctx context.Context, r store.Reader, run string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	summary, err := store.Summary(ctx, r, run)
+	measured, err := plotter.Measure(ctx, r, row)
 	if err != nil {
 		return Result{}, err
 	}
+	summary := measured.Latency
 	changes, err := store.ConfigChanges(ctx, r, run)
 	if err != nil {
 		return Result{}, err
 	}
 	return Result{
-		Run: row.Run, Kind: row.Kind, Approach: row.Approach, Model: row.Model, Trace: row.Trace, Level: row.Level,
+		Run: row.Run, Kind: row.Kind, Name: row.Name, Approach: row.Approach, Model: row.Model, Trace: row.Trace, Level: row.Level,
 		Arrivals: row.Arrivals, Quirks: row.Quirks, Seed: row.Seed, TimeScale: row.TimeScale, Virtual: row.Virtual,
 		Status: row.Status, Accepted: row.Accepted, Completed: row.Completed, UnfinishedAtEnd: row.UnfinishedAtEnd,
 		Lost: row.Lost, Duplicated: row.Duplicated, Dropped: row.Dropped, LateFacts: row.LateFacts,
 		Interruptions: row.Interruptions, TokensRecomputed: row.TokensRecomputed,
 		AvgS: summary.Avg, P50S: summary.P50, P90S: summary.P90, P95S: summary.P95,
 		P96S: summary.P96, P97S: summary.P97, P98S: summary.P98, P99S: summary.P99,
-		CostUSD: row.CostUSD, USDPerToken: row.USDPerToken, Configs: timeline(changes), Figures: []string{},
+		SLOP99S: measured.SLO.Seconds(), WithinSLO: measured.WithinSLO,
+		SpotMinutes: measured.SpotMinutes, OnDemandMinutes: measured.OnDemandMinutes,
+		CostUSD: row.CostUSD, USDPerToken: row.USDPerToken, Configs: timeline(changes),
+		Sweep: append([]plotter.Setting{}, plotter.SweepOf(row)...), Figures: []string{},
 	}, nil
 }
 

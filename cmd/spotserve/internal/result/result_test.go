@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/plotter"
 )
 
 // TestTimelineListsChanges: an unchanged configuration is there only where
@@ -36,10 +37,11 @@ func TestTimelineListsChanges(t *testing.T) {
 
 // sample has another value in every field.
 var sample = Result{
-	Run: "e2e-1", Kind: "e2e", Approach: "spotserve", Model: "20B", Trace: "As", Level: 3, Arrivals: "artifact", Quirks: "none",
+	Run: "e2e-1", Kind: "e2e", Name: "mine", Approach: "spotserve", Model: "20B", Trace: "As", Level: 3, Arrivals: "artifact", Quirks: "none",
 	Seed: 7, TimeScale: 60, Status: "finished", Accepted: 101, Completed: 98, UnfinishedAtEnd: 3,
 	Interruptions: 6, TokensRecomputed: 55, AvgS: 1.25, P50S: 2.5, P90S: 3.5, P95S: 4.5, P96S: 5.5, P97S: 6.5, P98S: 7.5, P99S: 8.5,
-	CostUSD: 6.19, USDPerToken: 2.14e-5, Configs: []Config{{TS: 240, D: 2, P: 2, M: 8, B: 4, DevicesChanged: 8}, {TS: 300}},
+	SLOP99S: 30, WithinSLO: 77, SpotMinutes: 163, OnDemandMinutes: 12,
+	CostUSD: 6.19, USDPerToken: 2.14e-5, Sweep: []plotter.Setting{{Key: "grace", Value: "0"}, {Key: "rate", Value: "0.5"}}, Configs: []Config{{TS: 240, D: 2, P: 2, M: 8, B: 4, DevicesChanged: 8}, {TS: 300}},
 	Store: "sqlite:store.db", Figures: []string{"fig.png"},
 }
 
@@ -52,10 +54,11 @@ func TestTextSaysEverything(t *testing.T) {
 		return strings.Join(strings.Fields(b.String()), " ")
 	}
 	for _, want := range []string{
-		"e2e-1: spotserve, 20B on As, arrivals artifact, quirks none, seed 7, time scale 60, finished",
+		"e2e-1: mine, grace 0, rate 0.5, spotserve, 20B on As, arrivals artifact, quirks none, seed 7, time scale 60, finished",
 		"latency in s n avg P50 P90 P95 P96 P97 P98 P99 98 1.25 2.50 3.50 4.50 5.50 6.50 7.50 8.50",
 		"101 accepted = 98 completed + 3 unfinished at the end + 0 lost; 0 duplicated",
-		"interruptions 6, tokens recomputed 55", "6.19 USD, 2.14e-05 USD a token",
+		"interruptions 6, tokens recomputed 55", "6.19 USD, 2.14e-05 USD a token; node minutes: 163 spot, 12 on-demand",
+		"within SLO 77 of 101 requests answered within 30 s, 76.24 %",
 		"240 2x2x8 4 8", "300 none fits", "figure fig.png", "store sqlite:store.db",
 	} {
 		if got := text(sample); !strings.Contains(got, want) {
@@ -64,6 +67,11 @@ func TestTextSaysEverything(t *testing.T) {
 	}
 	if strings.Contains(text(sample), "came late") {
 		t.Error("a run without late facts tells of them")
+	}
+	plain := sample
+	plain.Name, plain.Sweep, plain.SLOP99S = "", nil, 0
+	if got := text(plain); !strings.HasPrefix(got, "e2e-1: spotserve, 20B on As") || strings.Contains(got, "SLO") {
+		t.Errorf("a run without name, sweep and SLO prints\n%s", got)
 	}
 	late := sample
 	late.LateFacts = 12
