@@ -231,14 +231,13 @@ func (c *continuous) timetable(inherited []event.AssignedRequest, joining []pool
 }
 
 // factor is real over profiled time for the next stretch. The jitter is drawn
-// for the stretch's number, so it does not depend on anything that ran before,
-// nor on the term.
+// for the stretch's number, so it does not depend on anything that ran before.
 func (c *continuous) factor() float64 {
 	e := c.w.spec.Engine
 	if e.JitterSigma == 0 {
 		return e.ExecutionScale
 	}
-	normal := draw.NormalAt(c.w.spec.Seed, "stretch", c.epoch.N, uint64(c.index), c.stretches+1)
+	normal := draw.NormalAt(c.w.spec.Seed, "stretch", c.epoch.Term, c.epoch.N, uint64(c.index), c.stretches+1)
 	return e.ExecutionScale * max(0.5, 1+e.JitterSigma*normal)
 }
 
