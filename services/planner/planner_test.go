@@ -27,17 +27,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// slowBus takes its time to begin to follow runs.
+// slowBus takes its time to say who leads.
 type slowBus struct {
 	planner.Bus
 	delay time.Duration
 }
 
-func (b slowBus) Follow(ctx context.Context, s bus.Stream, from bus.Position, filters ...string) (bus.Subscription, error) {
-	if s == bus.Runs {
-		time.Sleep(b.delay)
-	}
-	return b.Bus.Follow(ctx, s, from, filters...)
+func (b slowBus) Get(ctx context.Context, key string) ([]byte, uint64, error) {
+	time.Sleep(b.delay)
+	return b.Bus.Get(ctx, key)
 }
 
 // start runs a planner until stop, which it must survive cleanly.
@@ -80,7 +78,7 @@ func TestWhoAnswersIsReady(t *testing.T) {
 			t.Fatalf("%v, %v", present, err)
 		}
 		if took := time.Since(began); took < 5*time.Second {
-			t.Errorf("it answers after %s, when it could still miss a run", took)
+			t.Errorf("it answers after %s, when it neither leads nor stands by", took)
 		}
 		if unmet := ready.Unmet(); len(unmet) != 0 {
 			t.Errorf("it answers, and is not ready: %v", unmet)

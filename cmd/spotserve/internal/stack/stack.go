@@ -142,7 +142,7 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 			return worker.Setup(&s.group, worker.Options{Bus: b, Nodes: nodes, Log: log, Metrics: o.Metrics, Ready: o.Ready})
 		}},
 		{"planner", func(b bus.Bus, log *slog.Logger) error {
-			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, ReorderWait: o.ReorderWait})
+			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, ReorderWait: o.ReorderWait, Holder: "spotserve"})
 		}},
 		{"trace-replayer", func(b bus.Bus, log *slog.Logger) error {
 			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready})

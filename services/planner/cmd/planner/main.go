@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -28,7 +29,14 @@ func main() {
 			if err != nil {
 				return err
 			}
-			return planner.Setup(&p.Group, planner.Options{Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, ReorderWait: *wait})
+			host, err := os.Hostname()
+			if err != nil {
+				return err
+			}
+			return planner.Setup(&p.Group, planner.Options{
+				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, ReorderWait: *wait,
+				Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+			})
 		},
 	}.Main())
 }
