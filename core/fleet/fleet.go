@@ -33,6 +33,7 @@ type Node struct {
 	Joins  vtime.Time // when a booting node is due
 	Leaves vtime.Time // its deadline; vtime.Never without notice
 	Since  vtime.Time // when it joined
+	AtRisk bool       // more likely to go than others
 }
 
 // Stay is a stretch of a node's life that has to be paid.

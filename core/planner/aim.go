@@ -49,6 +49,9 @@ func (t target) of(pick func(pipeline int) bool) []topology.Placement {
 func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []migrate.Inheritance) target {
 	devices := fleet.Devices(nodes)
 	t := target{gpus: len(devices), choice: m.choose(len(devices), at)}
+	if safe := fleet.WithoutRisk(nodes, t.config().Devices()); len(safe) < len(nodes) {
+		devices = fleet.Devices(safe) // those at risk are the last choice
+	}
 	if m.policy.partial {
 		return m.fill(t, m.untouched(nodes), devices)
 	}

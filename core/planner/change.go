@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -116,8 +117,12 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 	m.requeue(m.requests.Close(p.index), batch.ids)
 	delete(m.deployed.pipelines, p.index)
 	m.change.lastExit = max(m.change.lastExit, b.At)
-	if m.phase == arranging {
+	switch m.phase {
+	case arranging:
 		m.exited()
+	case steady, starting:
+		m.crossed()
+	case planning: // the plan is still to be made
 	}
 }
 
@@ -161,6 +166,8 @@ func (m *MetaContextManager) timer(name string) {
 		m.accept()
 	case name == timerRate:
 		m.estimateRate()
+	case strings.HasPrefix(name, timerGone):
+		m.gone(name)
 	}
 }
 

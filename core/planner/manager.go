@@ -130,8 +130,11 @@ func (m *MetaContextManager) take(ev event.Event) {
 		m.fleet.Join(b.Instances, m.emit.Now)
 		m.consider()
 	case event.PreemptionNoticed:
-		m.fleet.Notice(b.Nodes, b.Deadline)
-		m.consider()
+		m.noticed(b, ev.FromOutside())
+	case event.PreemptionCancelled:
+		m.cancelled(b.Nodes)
+	case event.RebalanceRecommended:
+		m.fleet.Recommend(b.Nodes)
 	case event.InstanceLost:
 		m.lose(b.Nodes)
 	case event.ThroughputRequired:
