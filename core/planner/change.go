@@ -44,12 +44,14 @@ const (
 	timerAdd    = "add"
 	timerAccept = "accept"
 	timerRate   = "rate"
+	timerShrink = "shrink"
 )
 
 // consider looks whether the fleet calls for a reconfiguration and, if none is
 // in progress, begins it. While one is, only an earlier stop gets through; all
 // else is considered again when the pipelines are up.
 func (m *MetaContextManager) consider() {
+	m.provision()
 	if m.phase == planning || m.phase == starting || m.finished {
 		return
 	}
@@ -166,6 +168,8 @@ func (m *MetaContextManager) timer(name string) {
 		m.accept()
 	case name == timerRate:
 		m.estimateRate()
+	case name == timerShrink:
+		m.provision()
 	case strings.HasPrefix(name, timerGone):
 		m.gone(name)
 	}
