@@ -2,6 +2,9 @@ package catalog
 
 import (
 	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -11,128 +14,127 @@ import (
 	"github.com/spotserve/spotserve/core/experiment"
 )
 
-// configFile is a resolved experiment as Config prints it.
-type configFile struct {
-	Experiment         experiment.Kind     `yaml:"experiment"`
-	Source             string              `yaml:"source"`
-	Name               string              `yaml:"name,omitempty"`
-	Approach           experiment.Approach `yaml:"approach"`
-	Level              int                 `yaml:"level,omitempty"`
-	Seed               uint64              `yaml:"seed"`
-	TimeScale          float64             `yaml:"time_scale"`
-	Quirks             string              `yaml:"quirks"`
-	Drain              bool                `yaml:"drain"`
-	GraceS             float64             `yaml:"grace_s"`
-	RequiredThroughput float64             `yaml:"required_throughput_rps"`
-	RateWindowS        float64             `yaml:"rate_window_s"`
-	Headroom           float64             `yaml:"headroom"`
-	BatchLimit         int                 `yaml:"batch_limit"`
-	Batching           experiment.Batching `yaml:"batching"`
-	PoolDepth          int                 `yaml:"pool_depth"`
-	CommitInterval     int                 `yaml:"commit_interval_tokens"`
-	MigrationBufferGiB float64             `yaml:"migration_buffer_gib"`
-	LargestFleetGPUs   int                 `yaml:"largest_fleet_gpus"`
-	Arrivals           configArrivals      `yaml:"arrivals"`
-	Trace              configTrace         `yaml:"trace"`
-	Model              modelFile           `yaml:"model"`
-	Instance           instanceFile        `yaml:"instance"`
-	Engine             engineFile          `yaml:"engine"`
-	Profile            profileFile         `yaml:"profile"`
-}
-
-type configArrivals struct {
-	Kind         string    `yaml:"kind"`
-	Source       string    `yaml:"source"`
-	RateRPS      float64   `yaml:"rate_rps,omitempty"`       // mean
-	RatesRPS     []float64 `yaml:"rates_rps,flow,omitempty"` // one a minute
-	CV           float64   `yaml:"cv,omitempty"`
-	Requests     int       `yaml:"requests"`
-	PromptTokens int       `yaml:"prompt_tokens,omitempty"`
-	OutputTokens int       `yaml:"output_tokens"`
-}
-
-type configTrace struct {
-	Name    string         `yaml:"name"`
-	Source  string         `yaml:"source"`
-	Market  traceMarket    `yaml:"market"`
-	Parent  string         `yaml:"parent,omitempty"`
-	EndS    float64        `yaml:"end_s"`
-	Changes []configChange `yaml:"changes"`
-}
-
-type configChange struct {
-	AtS                float64  `yaml:"at_s"`
-	AddSpot            []string `yaml:"add_spot,flow,omitempty"`
-	AddOnDemand        []string `yaml:"add_on_demand,flow,omitempty"`
-	Remove             []string `yaml:"remove,flow,omitempty"`
-	RequiredThroughput float64  `yaml:"required_throughput_rps,omitempty"`
-}
-
-// Config returns the resolved experiment as YAML: every setting with its unit
-// in the key, the fleet's changes in full, and where each part comes from. It
-// fails as Resolve does.
+// Config returns the resolved experiment as an experiment file: every setting
+// with its unit in the key, the fleet's changes in full, and where each part
+// comes from. ReadCustom reads it, and its run differs from the experiment's in
+// kind and name alone. It fails as Resolve does.
 func Config(start event.StartExperiment) ([]byte, error) {
 	r, err := resolve(builtin(), start)
 	if err != nil {
 		return nil, err
 	}
+	var root yaml.Node
+	if err := root.Encode(r.config()); err != nil {
+		return nil, err
+	}
+	comment(&root)
+	root.HeadComment = configHead + "\n" + describeStart(start)
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(r.config()); err != nil {
+	if err := encoder.Encode(&root); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), encoder.Close()
 }
 
-func (r *resolved) config() configFile {
-	return configFile{
-		Experiment:         r.kind,
-		Source:             r.settings.Source,
-		Name:               r.options.Name,
-		Approach:           r.approach,
-		Level:              r.level,
-		Seed:               r.options.Seed,
-		TimeScale:          r.options.TimeScale,
-		Quirks:             r.options.Quirks,
-		Drain:              r.options.Drain,
-		GraceS:             r.settings.GraceS,
-		RequiredThroughput: r.workload.RequiredThroughputRPS,
-		RateWindowS:        r.options.RateWindowS,
-		Headroom:           r.workload.headroom(),
-		BatchLimit:         r.settings.BatchLimit,
-		Batching:           experiment.Batching(r.options.Batching),
-		PoolDepth:          r.options.PoolDepth,
-		CommitInterval:     r.settings.CommitIntervalTokens,
-		MigrationBufferGiB: r.settings.MigrationBufferGiB,
-		LargestFleetGPUs:   r.trace.fleet.largest() * r.instance.GPUs,
-		Arrivals:           r.configArrivals(),
-		Trace:              r.trace.config(),
-		Model:              r.model,
-		Instance:           r.instance,
-		Engine:             r.engine,
-		Profile:            r.profile,
-	}
+const configHead = `An experiment file: change it, then spotserve run FILE. docs/experiments.md
+has every key. First things to try: approach, grace_s, arrivals.rate_rps.`
+
+// hints are the comments of the printed file, by the path of the key.
+var hints = map[string]string{
+	"approach":                "spotserve, rerouting or reparallelization",
+	"seed":                    "or seeds: 9, for 1 to 9",
+	"time_scale":              "experiment seconds a second, where services run it",
+	"grace_s":                 "notice before a change of the fleet; 0: none",
+	"objective":               "latency, slo (with slo_p99_s) or cost",
+	"required_throughput_rps": "left out: mean arrival rate x headroom",
+	"rate_window_s":           "above 0: require what arrived in such a window x headroom",
+	"batching":                "pooled, idle-only or continuous",
+	"migration_buffer_gib":    "a GPU",
+	"arrivals":                "or kind: file, with a CSV of requests",
+	"arrivals.rate_rps":       "mean; may be swept: sweep: {rate: [0.3, 0.5]}",
+	"arrivals.prompt_tokens":  "or {distribution: lognormal, mean: 512, sigma: 1, max: 4096}",
+	"trace":                   "or name: As, file, fixed or generate instead of changes",
+	"model":                   "or a name of the catalogue, as llama-2-7b",
+	"instance":                "or a name of the catalogue, as g5.12xlarge",
+	"profile":                 "left out: measured if the catalogue has it, else estimated",
 }
 
-func (r *resolved) configArrivals() configArrivals {
-	a := configArrivals{
-		Kind:         r.options.Arrivals,
-		Source:       r.arrivals.source,
-		Requests:     len(r.arrivals.list),
-		OutputTokens: r.settings.OutputTokens,
+// comment puts the hints behind their keys.
+func comment(root *yaml.Node) {
+	var visit func(path string, n *yaml.Node)
+	visit = func(path string, n *yaml.Node) {
+		for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			at := join(path, key.Value)
+			switch hint := hints[at]; {
+			case hint == "":
+			case value.Kind == yaml.MappingNode:
+				key.LineComment = hint
+			default:
+				value.LineComment = hint
+			}
+			visit(at, value)
+		}
 	}
-	if a.Kind != arrivalsFromFile {
-		a.RateRPS, a.RatesRPS, a.PromptTokens = r.arrivals.rate, r.arrivals.rates, r.settings.PromptTokens
-	}
-	if kind := arrival.Kind(a.Kind); kind == arrival.Artifact || kind == arrival.Gamma {
-		a.CV = r.settings.ArrivalCV
-	}
-	return a
+	visit("", root)
 }
 
-func (t tracePart) config() configTrace {
-	out := configTrace{Name: t.fleet.Name, Source: t.source, Market: t.rule, Parent: t.parent, EndS: t.fleet.End.Seconds()}
+// describeStart says in a comment which experiment the file was printed from.
+func describeStart(start event.StartExperiment) string {
+	words := []string{"Printed from", string(start.Experiment)}
+	for _, word := range []string{start.Approach, start.Model, start.Trace} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	switch start.Experiment {
+	case experiment.OnDemand:
+		words = append(words, fmt.Sprintf("with %d nodes", start.Nodes))
+	case experiment.Ablation:
+		words = append(words, fmt.Sprintf("at level %d", start.Level))
+	default:
+	}
+	return strings.Join(words, " ") + "."
+}
+
+// config is the experiment as an experiment file.
+func (r *resolved) config() customFile {
+	f := r.file
+	f.Name = r.configName()
+	f.Seeds = nil
+	f.Arrivals.Source = r.arrivals.source
+	f.Arrivals.PromptTokens = tokenSource{r.arrivals.prompts.drawn}
+	f.Arrivals.OutputTokens = tokenSource{r.arrivals.outputs.drawn}
+	if kind := arrival.Kind(f.Arrivals.Kind); kind != arrival.Artifact && kind != arrival.Gamma {
+		f.Arrivals.CV = 0
+	}
+	if f.Provision.Mode == experiment.Replay {
+		f.Provision = provisionFile{}
+	}
+	f.Trace = r.trace.config()
+	f.Model.value, f.Instance.value, f.Engine.value, f.Profile.value = &r.model, &r.instance, &r.engine, &r.profile
+	return f
+}
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// configName is the run's name, else one that says what the experiment is.
+func (r *resolved) configName() string {
+	name := r.file.Name
+	if name == "" {
+		name = fmt.Sprintf("%s-%s-%s-%s", r.kind, r.file.Approach, r.model.Name, r.trace.label)
+		if r.kind == experiment.Ablation {
+			name += fmt.Sprintf("-level-%d", r.file.Level)
+		}
+	}
+	name = notInNames.ReplaceAllString(name, "-")
+	return name[:min(len(name), 100)]
+}
+
+func (t tracePart) config() traceSource {
+	out := traceSource{Label: t.label, Source: t.source, EndS: t.fleet.End.Seconds()}
 	for _, c := range t.changes {
 		change := configChange{AtS: c.At.Seconds(), RequiredThroughput: c.RequiredThroughput}
 		for _, instance := range c.Instances {

@@ -2,72 +2,87 @@ package catalog
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
-	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
-	"github.com/spotserve/spotserve/core/vtime"
 )
 
-func TestConfigSaysWhatResolveDoes(t *testing.T) {
-	for _, start := range []event.StartExperiment{
-		e2e("20B", "As+o", event.StartOptions{}), e2e("6.7B", "Bs", event.StartOptions{Arrivals: "even"}), onDemand(3),
-		workload("rerouting", "B"), ablation(3, "A", event.StartOptions{MinGPUsWithoutMigrationPlanner: true, Batching: "idle-only", PoolDepth: 2, RateWindowS: 30}),
-	} {
-		text, err := Config(start)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var config configFile
-		if err := decodeYAML("config", text, &config); err != nil {
-			t.Fatalf("the printed configuration does not read back: %v\n%s", err, text)
-		}
-		spec, timeline := mustResolve(t, start)
-		if config.Model.model() != spec.Model || config.Engine.costs() != spec.Engine || config.Engine.delays() != spec.Delays ||
-			config.Instance.instanceType() != spec.Instance || !reflect.DeepEqual(config.Profile.profile(), spec.Profile) {
-			t.Errorf("model, engine, instance or profile differ from the spec:\n%s", text)
-		}
-		if config.Experiment != spec.Kind || config.Trace.Name != spec.Trace || config.Arrivals.Requests != len(timeline.Arrivals) ||
-			config.Seed != spec.Seed || config.RequiredThroughput != spec.RequiredThroughput || vtime.Seconds(config.Trace.EndS) != spec.End {
-			t.Errorf("names or numbers differ from the spec:\n%s", text)
-		}
-		if config.Level != spec.Level || config.Batching != spec.Batching || config.PoolDepth != spec.PoolDepth || config.Headroom != spec.Headroom ||
-			vtime.Duration(config.RateWindowS) != spec.RateWindow || gibibytes(config.MigrationBufferGiB) != spec.MigrationBuffer ||
-			config.LargestFleetGPUs != spec.LargestFleet || config.Arrivals.RateRPS != spec.ArrivalRate {
-			t.Errorf("settings differ from the spec:\n%s", text)
-		}
-		var spot, onDemand int
-		for i, c := range config.Trace.Changes {
-			if c.RequiredThroughput != timeline.Changes[i].RequiredThroughput {
-				t.Errorf("the required throughput at %v s differs from the timeline:\n%s", c.AtS, text)
-			}
-			spot += len(c.AddSpot)
-			onDemand += len(c.AddOnDemand)
-		}
-		for _, c := range timeline.Changes {
-			for _, i := range c.Instances {
-				if c.Kind == experiment.Add && i.Market == cost.Spot {
-					spot--
-				} else if c.Kind == experiment.Add {
-					onDemand--
-				}
+// publishedStarts are all published cells.
+func publishedStarts() []event.StartExperiment {
+	var starts []event.StartExperiment
+	for _, approach := range Approaches() {
+		for _, model := range Models() {
+			for _, trace := range Traces() {
+				starts = append(starts, event.StartExperiment{Experiment: experiment.EndToEnd, Approach: approach, Model: model, Trace: trace})
 			}
 		}
-		if len(config.Trace.Changes) != len(timeline.Changes) || spot != 0 || onDemand != 0 {
-			t.Errorf("the changes differ from the timeline:\n%s", text)
+		for _, trace := range TracesOf(experiment.Workload) {
+			starts = append(starts, workload(approach, trace))
 		}
-		var parts map[string]yaml.Node
-		if err := yaml.Unmarshal(text, &parts); err != nil {
-			t.Fatal(err)
+	}
+	for _, nodes := range Fleets() {
+		starts = append(starts, onDemand(nodes))
+	}
+	for level := range Levels() {
+		for _, trace := range TracesOf(experiment.Ablation) {
+			starts = append(starts, ablation(level, trace, event.StartOptions{}))
 		}
-		for _, part := range []string{"arrivals", "trace", "model", "instance", "engine", "profile"} {
-			var named struct{ Source string }
-			if node := parts[part]; node.Decode(&named) != nil || named.Source == "" {
-				t.Errorf("%s names no source:\n%s", part, text)
-			}
+	}
+	return starts
+}
+
+// TestConfigIsAnExperimentFile: what Config prints of every published
+// experiment reads back as an experiment of its own with the same spec and the
+// same timeline.
+func TestConfigIsAnExperimentFile(t *testing.T) {
+	starts := publishedStarts()
+	if len(starts) != 56 {
+		t.Fatalf("there are %d published cells, want 56", len(starts))
+	}
+	options := []event.StartOptions{
+		{},
+		{Seed: 7, TimeScale: 240, Quirks: "artifact", Arrivals: "even", Batching: "idle-only", PoolDepth: 2, RateWindowS: 30, Name: "my run", Drain: true},
+		{Arrivals: "gamma"},
+		{Arrivals: "poisson", Seed: 1 << 63},
+	}
+	for i, start := range starts {
+		start.Options = options[i%len(options)]
+		start.Options.MinGPUsWithoutMigrationPlanner = start.Experiment == experiment.Ablation
+		checkRoundTrip(t, start)
+	}
+}
+
+func checkRoundTrip(t *testing.T, start event.StartExperiment) {
+	t.Helper()
+	text, err := Config(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	custom, err := ReadCustom("printed.yaml", text)
+	if err != nil {
+		t.Fatalf("the printed file does not read back: %v\n%s", err, text)
+	}
+	runs := custom.Runs()
+	if len(runs) != 1 || len(runs[0].Sweep) != 0 {
+		t.Fatalf("the printed file stands for %d runs", len(runs))
+	}
+	want, wantTimeline := mustResolve(t, start)
+	got, timeline := mustResolve(t, runs[0].Start)
+	if got.Kind != experiment.Custom || got.Name != custom.Name() {
+		t.Errorf("kind %q, name %q, want custom and %q", got.Kind, got.Name, custom.Name())
+	}
+	got.Kind, got.Name = want.Kind, want.Name
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v: got  %+v\nwant %+v\n%s", start, got, want, text)
+	}
+	if !reflect.DeepEqual(timeline, wantTimeline) {
+		t.Errorf("%+v: the timelines differ", start)
+	}
+	for _, said := range []string{"# An experiment file", "approach: " + string(want.Approach), "source: ", "grace_s: 30 # notice"} {
+		if !strings.Contains(string(text), said) {
+			t.Errorf("%+v: the printed file has no %q:\n%s", start, said, text)
 		}
 	}
 }

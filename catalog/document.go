@@ -17,7 +17,7 @@ import (
 
 // maxNodes bounds the values of a document, counting those that aliases repeat:
 // a few lines of aliases of aliases stand for billions.
-const maxNodes = 1 << 20
+const maxNodes = 1 << 18
 
 // maxMerges bounds the depth of merge keys: an alias may stand for a mapping
 // around it.
@@ -31,13 +31,15 @@ type document struct {
 	// lines holds where each key stands, by its dotted path; a key that is not
 	// there was left out.
 	lines   map[string]int
-	left    int // values that may still be read
-	merging int // mappings that are being merged into each other
+	left    int                 // values that may still be read
+	merging int                 // mappings that are being merged into each other
+	open    map[*yaml.Node]bool // nodes that are being copied
+	folder  string              // of the paths in the file; empty: they have to be absolute
 	errs    []error
 }
 
 func newDocument(file string) *document {
-	return &document{file: file, lines: make(map[string]int), left: maxNodes}
+	return &document{file: file, lines: make(map[string]int), open: make(map[*yaml.Node]bool), left: maxNodes}
 }
 
 // decodeYAML reads the one document of a file into a pointer to a struct.
@@ -299,4 +301,24 @@ func unknownKey(key string, known []string) string {
 		return fmt.Sprintf("unknown key %q, did you mean %q?", key, near)
 	}
 	return fmt.Sprintf("unknown key %q, allowed are %s", key, strings.Join(known, ", "))
+}
+
+// onlyKeys refuses the keys of a mapping that its kind does not use.
+func (d *document) onlyKeys(path, kindKey, kind string, used []string) {
+	if used == nil {
+		return // an unknown kind is its own error
+	}
+	var keys []string
+	for at := range d.lines {
+		if key, ok := strings.CutPrefix(at, path+"."); ok && !strings.ContainsAny(key, ".[") && key != kindKey && !slices.Contains(used, key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		at := join(path, key)
+		d.errs = append(d.errs, &FileError{
+			File: d.file, Line: d.lines[at], Reason: fmt.Sprintf("%s is not used by %s %s, which has %s", at, kindKey, kind, strings.Join(used, ", ")),
+		})
+	}
 }

@@ -117,6 +117,11 @@ func (m modelFile) on(gpu string) modelFile {
 	return m
 }
 
+// sameMatrices reports whether the times of one model are those of the other.
+func (m modelFile) sameMatrices(o modelFile) bool {
+	return m.Layers == o.Layers && m.Hidden == o.Hidden && m.BytesPerElement == o.BytesPerElement && m.architecture() == o.architecture()
+}
+
 // architecture is the model by its matrices; its Check fails where those are
 // not known.
 func (m modelFile) architecture() cost.Architecture {

@@ -123,6 +123,16 @@ func parseDetails(raw []byte, change *FleetChange) error {
 // Rows of the same instant and verb that follow each other are one change. The
 // trace ends with its last row.
 func ReadAvailabilityCSV(name string, r io.Reader) (Availability, error) {
+	trace, err := readAvailabilityCSV(name, r)
+	if err == nil && trace.End == 0 {
+		return Availability{}, &FileError{File: name, Reason: "the trace ends at its start"}
+	}
+	return trace, err
+}
+
+// readAvailabilityCSV lets the trace end at its start: its end may come from
+// elsewhere.
+func readAvailabilityCSV(name string, r io.Reader) (Availability, error) {
 	h := newHistory()
 	err := eachLine(name, r, func(line string) error {
 		change, err := parseRow(line)
@@ -134,12 +144,7 @@ func ReadAvailabilityCSV(name string, r io.Reader) (Availability, error) {
 	if err != nil {
 		return Availability{}, err
 	}
-	h.changes = merge(h.changes)
-	trace, err := h.finish(name, h.last)
-	if err != nil {
-		return Availability{}, &FileError{File: name, Reason: err.Error()}
-	}
-	return trace, nil
+	return Availability{Name: name, Changes: merge(h.changes), End: h.last}, nil
 }
 
 func parseRow(line string) (FleetChange, error) {

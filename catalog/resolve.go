@@ -19,54 +19,43 @@ func Resolve(start event.StartExperiment) (experiment.Spec, experiment.Timeline,
 	return r.spec(), r.timeline(), nil
 }
 
-// resolved is an experiment with all that it names.
+// resolved is an experiment with all that it names: an experiment file, which a
+// published experiment is too, and its parts.
 type resolved struct {
 	kind     experiment.Kind
-	approach experiment.Approach
-	level    int // of an ablation
-	settings experimentFile
-	workload workloadFile
+	file     customFile
 	model    modelFile
 	profile  profileFile
 	instance instanceFile
 	engine   engineFile
-	options  event.StartOptions
 	trace    tracePart
 	arrivals arrivalsPart
 }
 
-// tracePart is the availability that a run replays.
-type tracePart struct {
-	source  string
-	rule    traceMarket
-	parent  string
-	fleet   Availability
-	changes []experiment.Change // of fleet, with markets
-}
-
-// arrivalsPart is the requests that a run gets.
-type arrivalsPart struct {
-	source string
-	rate   float64   // mean until the end, requests/s
-	rates  []float64 // one a minute; none if the rate is one
-	list   []experiment.Arrival
-}
-
 func resolve(lib *library, start event.StartExperiment) (*resolved, error) {
+	settle := resolvePublished
+	if start.Experiment == experiment.Custom {
+		settle = resolveCustom
+	}
+	r, err := settle(lib, start)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.loadArrivals()
+}
+
+// resolvePublished settles a published experiment, with the options of a start.
+func resolvePublished(lib *library, start event.StartExperiment) (*resolved, error) {
 	settings, err := lib.experiment(start)
 	if err != nil {
 		return nil, err
 	}
-	r := &resolved{
-		kind:     start.Experiment,
-		settings: settings,
-		instance: lib.instances[settings.Instance],
-		engine:   lib.engines[settings.Engine],
-	}
-	if r.options, err = options(start.Options, settings); err != nil {
+	o, err := options(start.Options, settings)
+	if err != nil {
 		return nil, err
 	}
-	if r.level, err = levelOf(start, settings); err != nil {
+	level, err := levelOf(start, settings)
+	if err != nil {
 		return nil, err
 	}
 	approach, err := choose("approach", start.Approach, asStrings(settings.Approaches))
@@ -81,56 +70,86 @@ func resolve(lib *library, start event.StartExperiment) (*resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.approach = experiment.Approach(approach)
-	r.workload = settings.workload(model)
-	if err := r.loadProfile(lib); err != nil {
+	w := settings.workload(model)
+	r := &resolved{
+		kind:     start.Experiment,
+		file:     settings.file(w, o),
+		instance: lib.instances[settings.Instance],
+		engine:   lib.engines[settings.Engine],
+		model:    lib.models[model],
+	}
+	r.file.Approach, r.file.Level = experiment.Approach(approach), level
+	if err := r.publishedProfile(lib, o.ProfileFile); err != nil {
 		return nil, err
 	}
-	r.model = lib.models[model].withProfile(r.profile).on(r.instance.GPU)
-	if r.options.MinGPUsWithoutMigrationPlanner && r.level >= withoutMigrationPlanner {
+	if o.MinGPUsWithoutMigrationPlanner && level >= withoutMigrationPlanner {
 		r.model.MinGPUs = r.model.MinGPUsWithoutMigrationPlanner
 	}
-	if err := r.loadTrace(lib, lib.traces[trace]); err != nil {
+	if err := r.publishedTrace(lib, lib.traces[trace], o.AvailabilityFile); err != nil {
 		return nil, err
 	}
-	if err := r.loadArrivals(lib); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r, r.publishedArrivals(lib.rates[w.ArrivalRates], o.ArrivalsFile)
 }
 
 func (r *resolved) spec() experiment.Spec {
-	return experiment.Spec{
+	f := r.file
+	spec := experiment.Spec{
 		Kind:               r.kind,
-		Name:               r.options.Name,
-		Approach:           r.approach,
-		Trace:              r.trace.fleet.Name,
-		Level:              r.level,
-		Arrivals:           r.options.Arrivals,
-		Quirks:             experiment.Quirks(r.options.Quirks),
-		Seed:               r.options.Seed,
-		TimeScale:          r.options.TimeScale,
-		Drain:              r.options.Drain,
+		Name:               f.Name,
+		Approach:           f.Approach,
+		Trace:              r.trace.label,
+		Level:              f.Level,
+		Arrivals:           f.Arrivals.Kind,
+		Quirks:             f.Quirks,
+		Seed:               f.Seed,
+		TimeScale:          f.TimeScale,
+		Drain:              f.Drain,
 		Model:              r.model.model(),
 		Profile:            r.profile.profile(),
 		Instance:           r.instance.instanceType(),
 		Engine:             r.engine.costs(),
 		Delays:             r.engine.delays(),
-		Grace:              vtime.Duration(r.settings.GraceS),
+		Grace:              vtime.Duration(f.GraceS),
 		ArrivalRate:        r.arrivals.rate,
-		RequiredThroughput: r.workload.RequiredThroughputRPS,
-		BatchLimit:         r.settings.BatchLimit,
-		Batching:           experiment.Batching(r.options.Batching),
-		PoolDepth:          r.options.PoolDepth,
-		PromptTokens:       r.settings.PromptTokens,
-		OutputTokens:       r.settings.OutputTokens,
-		CommitInterval:     r.settings.CommitIntervalTokens,
-		LargestFleet:       r.trace.fleet.largest() * r.instance.GPUs,
-		MigrationBuffer:    gibibytes(r.settings.MigrationBufferGiB),
-		RateWindow:         vtime.Duration(r.options.RateWindowS),
-		Headroom:           r.workload.headroom(),
-		Nodes:              r.trace.fleet.Nodes(),
+		RequiredThroughput: f.RequiredThroughputRPS,
+		BatchLimit:         f.BatchLimit,
+		Batching:           f.Batching,
+		PoolDepth:          f.PoolDepth,
+		PromptTokens:       r.arrivals.prompts.mean,
+		OutputTokens:       r.arrivals.outputs.mean,
+		LongestPrompt:      r.arrivals.prompts.bound(),
+		LongestOutput:      r.arrivals.outputs.bound(),
+		CommitInterval:     f.CommitIntervalTokens,
+		LargestFleet:       r.largestFleet(),
+		MigrationBuffer:    gibibytes(f.MigrationBufferGiB),
+		RateWindow:         vtime.Duration(f.RateWindowS),
+		Headroom:           f.Headroom,
+		SLOP99:             vtime.Duration(f.SLOP99S),
+		Sweep:              f.SweepPoint.values,
+		Nodes:              r.nodes(),
 		End:                r.trace.fleet.End,
+	}
+	if f.Objective != experiment.MinLatency {
+		spec.Objective = f.Objective
+	}
+	if f.Provision.Mode == experiment.ClosedLoop {
+		spec.Provision, spec.Provisioning = experiment.ClosedLoop, r.provisioning()
+	}
+	return spec
+}
+
+// provisioning bounds what a closed loop asks for; zero where there is none.
+func (r *resolved) provisioning() experiment.Provisioning {
+	p := r.file.Provision
+	if p.Mode != experiment.ClosedLoop {
+		return experiment.Provisioning{}
+	}
+	return experiment.Provisioning{
+		MaxInstances:  p.MaxInstances,
+		CandidatePool: p.CandidatePool,
+		OnDemand:      p.OnDemand,
+		SpotStart:     vtime.Duration(p.SpotStartS),
+		OnDemandStart: vtime.Duration(p.OnDemandStartS),
 	}
 }
 

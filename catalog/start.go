@@ -29,10 +29,7 @@ func (lib *library) experiment(start event.StartExperiment) (experimentFile, err
 	kind := string(start.Experiment)
 	settings, ok := lib.experiments[kind]
 	if !ok {
-		if start.Experiment == experiment.Custom {
-			return settings, &RefusedError{What: what, Got: kind, Reason: "is not run by this build yet", Allowed: sorted(lib.experiments)}
-		}
-		return settings, refuseUnknown(what, kind, sorted(lib.experiments))
+		return settings, refuseUnknown(what, kind, append(sorted(lib.experiments), string(experiment.Custom)))
 	}
 	is := func(k experiment.Kind) bool { return start.Experiment == k }
 	foreign := []struct {

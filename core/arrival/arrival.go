@@ -60,7 +60,7 @@ const minute = 60 // s
 // Times returns the arrival times below end, ascending; equal times are
 // possible. A process outside the supported range is an error.
 func (p Process) Times(seed uint64, end vtime.Time) ([]vtime.Time, error) {
-	if err := p.check(end); err != nil {
+	if err := p.Check(end); err != nil {
 		return nil, err
 	}
 	r := draw.Stream(seed, "arrivals")
@@ -102,7 +102,8 @@ func (p Process) expected(end vtime.Time) float64 {
 	return n + left*p.rateAt(math.Inf(1))
 }
 
-func (p Process) check(end vtime.Time) error {
+// Check says what no sequence until end can be made of.
+func (p Process) Check(end vtime.Time) error {
 	if !slices.Contains(Kinds(), p.Kind) {
 		return fmt.Errorf("arrivals: unknown kind %q, allowed are %q", p.Kind, Kinds())
 	}

@@ -17,7 +17,7 @@ type State string
 // The phases of a node's life, in order. Any phase may end in Gone without
 // notice.
 const (
-	Requested   State = "requested"    // asked for, not promised
+	Requested   State = "requested"    // launched at our request, its joining is not announced
 	Booting     State = "booting"      // will join at its due time
 	Ready       State = "ready"        // at work or at hand
 	GracePeriod State = "grace-period" // will go at its due time
@@ -33,6 +33,7 @@ type Node struct {
 	Joins  vtime.Time // when a booting node is due
 	Leaves vtime.Time // its deadline; vtime.Never without notice
 	Since  vtime.Time // when it joined
+	AtRisk bool       // more likely to go than others
 }
 
 // Stay is a stretch of a node's life that has to be paid.
@@ -54,12 +55,24 @@ func NewInstanceManager() *InstanceManager {
 	return &InstanceManager{nodes: make(map[string]*Node)}
 }
 
+// Launch books instances that the cloud starts, expected to join at due.
+func (m *InstanceManager) Launch(instances []experiment.Instance, due vtime.Time) {
+	for _, i := range instances {
+		if n := m.nodes[i.Node]; n == nil || n.State == Gone {
+			m.book(i, due).State = Requested
+		}
+	}
+}
+
 // Announce books instances that will join at due. Instances that are there
 // already stay as they are.
 func (m *InstanceManager) Announce(instances []experiment.Instance, due vtime.Time) {
 	for _, i := range instances {
-		if n := m.nodes[i.Node]; n == nil || n.State == Gone {
+		switch n := m.nodes[i.Node]; {
+		case n == nil || n.State == Gone:
 			m.book(i, due)
+		case n.State == Requested:
+			n.State, n.Joins = Booting, due
 		}
 	}
 }
@@ -166,6 +179,11 @@ func (m *InstanceManager) Expected(at vtime.Time) []Node {
 	return m.filter(func(n *Node) bool {
 		return n.State == Ready || n.State == Booting && n.Joins <= at && n.Leaves == vtime.Never
 	})
+}
+
+// Coming reports whether any node is still to join.
+func (m *InstanceManager) Coming() bool {
+	return slices.ContainsFunc(m.order, func(n *Node) bool { return n.State == Requested || n.State == Booting })
 }
 
 // Leaving gives the deadlines of the nodes in their grace period.

@@ -48,12 +48,21 @@ func (t target) of(pick func(pipeline int) bool) []topology.Placement {
 // instant at, and maps it.
 func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []migrate.Inheritance) target {
 	devices := fleet.Devices(nodes)
-	t := target{gpus: len(devices), choice: m.choose(len(devices), at)}
-	if m.policy.partial {
-		return m.fill(t, m.untouched(nodes), devices)
+	t := target{gpus: len(devices)}
+	if m.closedLoop() {
+		// Instances that are about to be replaced come on top of the most.
+		t.gpus = min(t.gpus, m.mostGPUs())
 	}
-	if m.policy.hotAdd && m.canKeep(t.config(), nodes) {
-		return m.fill(t, m.deployed.alive(), devices)
+	t.choice = m.choose(t.gpus, at)
+	if m.closedLoop() {
+		nodes = m.spotFirst(nodes, t.config().Devices())
+		devices = fleet.Devices(nodes)
+	}
+	if safe := fleet.WithoutRisk(nodes, t.config().Devices()); len(safe) < len(nodes) {
+		devices = fleet.Devices(safe) // those at risk are the last choice
+	}
+	if m.policy.partial || m.policy.hotAdd && m.canKeep(t.config(), nodes) {
+		return m.fill(t, m.kept(t.config(), nodes), devices)
 	}
 	t.placements = m.mapper.Map(assign.Request{Config: t.config(), Devices: devices, Held: m.deployed.held, Inherit: inherit})
 	return t
@@ -68,7 +77,7 @@ func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 	}
 	if m.shape.IsZero() {
 		if m.policy.shape == largestFleet {
-			request.GPUs = max(gpus, m.spec.LargestFleet)
+			request.GPUs = max(gpus, m.mostGPUs())
 		}
 		m.shape = m.controller.Choose(request).Best.Config
 	}
@@ -92,16 +101,20 @@ func (m *MetaContextManager) request(gpus int, at vtime.Time) tune.Request {
 	return r
 }
 
-// canKeep reports whether every running pipeline can stay as it is in config:
-// the model is cut alike, there are not fewer pipelines, and nobody leaves.
+// canKeep reports whether running pipelines can stay as they are in config: the
+// model is cut alike, and there are not fewer pipelines and nobody leaves, or
+// where instances may idle fewer, and as many are untouched.
 func (m *MetaContextManager) canKeep(config topology.ParallelConfig, nodes []fleet.Node) bool {
 	d := &m.deployed
-	if d.config.IsZero() || d.broken || config.Data < d.config.Data {
-		return false
-	}
 	same := config
 	same.Data = d.config.Data
-	return same == d.config && len(m.untouched(nodes)) == len(d.pipelines)
+	if d.config.IsZero() || d.broken || same != d.config {
+		return false
+	}
+	if config.Data < d.config.Data {
+		return m.idles() && len(m.untouched(nodes)) >= config.Data
+	}
+	return len(m.untouched(nodes)) == len(d.pipelines)
 }
 
 // untouched lists the running pipelines that have all their nodes among nodes.

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -43,12 +44,14 @@ const (
 	timerAdd    = "add"
 	timerAccept = "accept"
 	timerRate   = "rate"
+	timerShrink = "shrink"
 )
 
 // consider looks whether the fleet calls for a reconfiguration and, if none is
 // in progress, begins it. While one is, only an earlier stop gets through; all
 // else is considered again when the pipelines are up.
 func (m *MetaContextManager) consider() {
+	m.provision()
 	if m.phase == planning || m.phase == starting || m.finished {
 		return
 	}
@@ -116,8 +119,12 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 	m.requeue(m.requests.Close(p.index), batch.ids)
 	delete(m.deployed.pipelines, p.index)
 	m.change.lastExit = max(m.change.lastExit, b.At)
-	if m.phase == arranging {
+	switch m.phase {
+	case arranging:
 		m.exited()
+	case steady, starting:
+		m.crossed()
+	case planning: // the plan is still to be made
 	}
 }
 
@@ -161,6 +168,10 @@ func (m *MetaContextManager) timer(name string) {
 		m.accept()
 	case name == timerRate:
 		m.estimateRate()
+	case name == timerShrink:
+		m.provision()
+	case strings.HasPrefix(name, timerGone):
+		m.gone(name)
 	}
 }
 

@@ -46,6 +46,7 @@ type MetaContextManager struct {
 	deployed deployment
 	change   change
 	adding   bool // a change that stops nobody waits for its instances
+	asked    provisioning
 
 	draining bool
 	finished bool
@@ -123,19 +124,29 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	if m.rate.window > 0 {
 		m.emit.Timer(timerRate, vtime.Time(m.rate.window))
 	}
+	m.asked.since = vtime.Never
+	m.provision()
 }
 
 func (m *MetaContextManager) take(ev event.Event) {
 	switch b := ev.Body.(type) {
+	case event.InstanceLaunched:
+		m.fleet.Launch(b.Instances, b.ReadyAt)
 	case event.AcquisitionNoticed:
 		m.fleet.Announce(b.Instances, b.ReadyAt)
 		m.consider()
 	case event.InstanceAcquired:
 		m.fleet.Join(b.Instances, m.emit.Now)
 		m.consider()
+		if m.draining {
+			m.drained()
+		}
 	case event.PreemptionNoticed:
-		m.fleet.Notice(b.Nodes, b.Deadline)
-		m.consider()
+		m.noticed(b, ev.FromOutside())
+	case event.PreemptionCancelled:
+		m.cancelled(b.Nodes)
+	case event.RebalanceRecommended:
+		m.fleet.Recommend(b.Nodes)
 	case event.InstanceLost:
 		m.lose(b.Nodes)
 	case event.ThroughputRequired:

@@ -152,7 +152,7 @@ func (m *MetaContextManager) end(reason event.EndReason) {
 // drained finishes a draining run when nothing is open, or when nothing is
 // deployed and nothing will be.
 func (m *MetaContextManager) drained() {
-	hopeless := m.phase == steady && m.deployed.config.IsZero()
+	hopeless := m.phase == steady && m.deployed.config.IsZero() && !(m.closedLoop() && m.fleet.Coming())
 	if m.requests.Totals().Open == m.totals.dropped || hopeless {
 		m.finish(event.EndOfTrace)
 	}
@@ -179,7 +179,7 @@ func (m *MetaContextManager) finish(reason event.EndReason) {
 		LateFacts: m.totals.lateFacts, Interruptions: m.totals.interruptions,
 		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd, TokensServed: m.totals.served,
 	})
-	for _, timer := range []string{timerPlan, timerAdd, timerAccept, timerRate} {
+	for _, timer := range []string{timerPlan, timerAdd, timerAccept, timerRate, timerShrink} {
 		m.emit.Timer(timer, vtime.Never)
 	}
 }

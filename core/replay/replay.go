@@ -13,7 +13,8 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// Player plays a timeline, one event at a time, in the declared order.
+// Player plays a timeline, one event at a time, in the declared order. In a
+// closed loop it leaves the fleet to the cloud (core/cloud).
 type Player struct {
 	run      string
 	fleet    []event.Event // sorted; RunStarted first, RunEnded last
@@ -22,6 +23,8 @@ type Player struct {
 	prompt   int
 	next     event.RequestID
 	seq      uint64
+
+	closedLoop bool
 }
 
 // NewPlayer returns a player of t. start opens the run; every change of the
@@ -34,6 +37,7 @@ func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Playe
 	p := &Player{
 		run: run, arrivals: t.Arrivals,
 		prompt: start.Spec.PromptTokens, output: start.Spec.OutputTokens,
+		closedLoop: start.Spec.Provision == experiment.ClosedLoop,
 	}
 	p.add(0, start)
 	for _, c := range t.Changes {
@@ -78,7 +82,11 @@ func overrun(s experiment.Spec, c experiment.Change, all []experiment.Change) ti
 func (p *Player) change(c experiment.Change, grace, overrun time.Duration) {
 	noticed := max(0, c.At.Add(-grace))
 	announce := grace > 0 && c.At > 0
-	switch c.Kind {
+	kind := c.Kind
+	if p.closedLoop {
+		kind = experiment.Throughput
+	}
+	switch kind {
 	case experiment.Add:
 		if announce {
 			p.add(noticed, event.AcquisitionNoticed{Instances: c.Instances, ReadyAt: c.At})

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/spotserve/spotserve/core/agenda"
+	"github.com/spotserve/spotserve/core/cloud"
 	"github.com/spotserve/spotserve/core/effect"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
@@ -39,6 +40,9 @@ func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event
 	s.planner = s.newActor(event.SourcePlanner, manager)
 	for _, node := range spec.Nodes {
 		s.workers[node] = s.newActor(node, worker.New(node))
+	}
+	if spec.Provision == experiment.ClosedLoop {
+		s.cloud = s.newActor(event.SourceCloud, cloud.New(t))
 	}
 	s.number()
 	for !manager.Finished() {
@@ -75,6 +79,7 @@ type simulation struct {
 	run      string
 	player   *replay.Player
 	planner  *actor
+	cloud    *actor // of a closed loop; nil without one
 	workers  map[string]*actor
 	actors   []*actor // by number
 	schedule schedule
@@ -136,11 +141,15 @@ func (s *simulation) advance() bool {
 func (s *simulation) publish(ev event.Event) {
 	s.record(ev)
 	switch {
+	case ev.To == event.SourceCloud:
+		if s.cloud != nil {
+			s.deliver(s.cloud, ev)
+		}
 	case ev.To != "":
 		if w := s.workers[ev.To]; w != nil {
 			s.deliver(w, ev)
 		}
-	case ev.Source == event.SourceReplayer:
+	case ev.Source == event.SourceReplayer || ev.Source == event.SourceCloud:
 		s.deliver(s.planner, ev)
 		for _, w := range s.audience(ev) {
 			s.deliver(w, ev)
@@ -150,13 +159,17 @@ func (s *simulation) publish(ev event.Event) {
 	}
 }
 
-// audience is the workers that a fact of the replayer concerns.
+// audience is those that a fact of the replayer or the cloud concerns, beside the
+// planner.
 func (s *simulation) audience(ev event.Event) []*actor {
 	var out []*actor
 	switch b := ev.Body.(type) {
 	case event.RunStarted:
 		for _, node := range b.Spec.Nodes {
 			out = append(out, s.workers[node])
+		}
+		if s.cloud != nil {
+			out = append(out, s.cloud)
 		}
 	case event.InstanceAcquired:
 		for _, i := range b.Instances {

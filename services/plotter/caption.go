@@ -23,26 +23,32 @@ func (c contents) requests() string {
 
 // seeds says how many seeds each cell has, and what the figure shows of them.
 func (c contents) seeds() string {
-	const (
-		shown      = " (median, min to max)"
-		mostListed = 3
-	)
-	counts := make([]string, len(c.cells))
-	least, most := len(c.cells[0].runs), 0
+	const mostListed = 3
+	counts := make([]int, len(c.cells))
+	names := make([]string, len(c.cells))
 	for i, cell := range c.cells {
-		n := len(cell.runs)
-		least, most = min(least, n), max(most, n)
-		counts[i] = fmt.Sprintf("%s %d", cell.label(), n)
+		counts[i] = len(cell.runs)
+		names[i] = fmt.Sprintf("%s %d", cell.label(), counts[i])
 	}
-	switch {
-	case most == 1:
+	if slices.Min(counts) < slices.Max(counts) && len(counts) <= mostListed {
+		return "seeds: " + strings.Join(names, ", ") + seedsShown
+	}
+	return seedsText(counts)
+}
+
+// seedsShown is what a figure shows of several seeds.
+const seedsShown = " (median, min to max)"
+
+// seedsText says how many seeds each of several points has, and what a figure
+// shows of them.
+func seedsText(counts []int) string {
+	switch low, high := slices.Min(counts), slices.Max(counts); {
+	case high == 1:
 		return "1 seed"
-	case least == most:
-		return fmt.Sprintf("%d seeds", most) + shown
-	case len(counts) <= mostListed:
-		return "seeds: " + strings.Join(counts, ", ") + shown
+	case low == high:
+		return fmt.Sprintf("%d seeds", high) + seedsShown
 	default:
-		return fmt.Sprintf("%d to %d seeds", least, most) + shown
+		return fmt.Sprintf("%d to %d seeds", low, high) + seedsShown
 	}
 }
 

@@ -89,7 +89,7 @@ func TestCommandsWithoutAStore(t *testing.T) {
 	if said := s.ok("version"); !regexp.MustCompile(`^spotserve \S+.* go1\.\d+`).MatchString(said) {
 		t.Errorf("version prints %q", said)
 	}
-	for _, want := range []string{"experiment: e2e\n", "approach: spotserve\n", "seed: 9\n", "grace_s: 30\n"} {
+	for _, want := range []string{"# Printed from e2e spotserve 20B Bs.\n", "\napproach: spotserve ", "\nseed: 9 ", "\ngrace_s: 30 "} {
 		if said := s.ok("config", "print", "e2e", "spotserve", "20B", "Bs", "--seed", "9"); !strings.Contains(said, want) {
 			t.Errorf("config print has no %q:\n%s", want, said)
 		}

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"image/color"
+	"math"
 	"slices"
 
 	"gonum.org/v1/plot"
@@ -70,9 +71,13 @@ func (l look) markerSample() sample {
 	return sample{markerWidth, func(c draw.Canvas) { c.DrawGlyph(l.marker, c.Center()) }}
 }
 
-// lookOf returns look n; they repeat. The colours are those of Paul Tol's
-// high-contrast scheme, darkened for thin lines: apart for every kind of colour
-// vision, and in grey.
+// numLooks is how many looks there are before they repeat.
+const numLooks = 8
+
+// lookOf returns look n; they repeat. The colours of the first four are those of
+// Paul Tol's high-contrast scheme, darkened for thin lines: apart for every kind
+// of colour vision, and in grey. Further ones are told apart by their markers
+// and dashes where their colours are not.
 func lookOf(n int) look {
 	type def struct {
 		colour, tint color.RGBA
@@ -85,6 +90,10 @@ func lookOf(n int) look {
 		{rgb(0xc79100), rgb(0xf8edd2), draw.PyramidGlyph{}, 3.8, []vg.Length{5, 2.5}},
 		{rgb(0xa33b4d), rgb(0xf3dfe3), draw.BoxGlyph{}, 3.3, []vg.Length{1.5, 2}},
 		{rgb(0x000000), rgb(0xe6e6e6), hollowCircle{}, 3.1, []vg.Length{6, 2, 1.5, 2}},
+		{rgb(0x1b7f6e), rgb(0xd0e6e2), polygon{corners: 4}, 4.1, []vg.Length{8, 3}},
+		{rgb(0x7446b0), rgb(0xe3daf0), polygon{corners: 3, turn: 0.5}, 3.9, []vg.Length{4, 1.5, 1, 1.5, 1, 1.5}},
+		{rgb(0x4299d4), rgb(0xd9ebf7), polygon{corners: 4, turn: 0.125, hollow: true}, 3.9, []vg.Length{3, 3}},
+		{rgb(0x7a5230), rgb(0xe6dcd4), polygon{corners: 6}, 3.6, []vg.Length{10, 2.5, 2.5, 2.5}},
 	}
 	d := defs[((n%len(defs))+len(defs))%len(defs)]
 	return look{
@@ -103,6 +112,38 @@ func (hollowCircle) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
 	draw.CircleGlyph{}.DrawGlyph(c, s, at)
 	c.SetColor(s.Color)
 	draw.RingGlyph{}.DrawGlyph(c, s, at)
+}
+
+// polygon is a regular polygon with a corner at the top, turned by a part of a
+// whole turn. A hollow one hides what is behind it.
+type polygon struct {
+	corners int
+	turn    float64
+	hollow  bool
+}
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (g polygon) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	var path vg.Path
+	for i := range g.corners {
+		angle := 2 * math.Pi * (0.25 + g.turn + float64(i)/float64(g.corners))
+		corner := vg.Point{X: at.X + s.Radius*vg.Length(math.Cos(angle)), Y: at.Y + s.Radius*vg.Length(math.Sin(angle))}
+		if i == 0 {
+			path.Move(corner)
+		} else {
+			path.Line(corner)
+		}
+	}
+	path.Close()
+	c.SetColor(s.Color)
+	if g.hollow {
+		c.SetColor(color.White)
+	}
+	c.Fill(path)
+	if g.hollow {
+		c.SetLineStyle(draw.LineStyle{Color: s.Color, Width: 1})
+		c.Stroke(path)
+	}
 }
 
 func rgb(hex uint32) color.RGBA {

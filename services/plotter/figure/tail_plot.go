@@ -1,10 +1,7 @@
 package figure
 
 import (
-	"slices"
-
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 )
 
@@ -53,17 +50,21 @@ func tailPlot(series []TailSeries, style tailStyle) (*plot.Plot, error) {
 		x := (float64(i) - float64(len(series)-1)/2) * dodge
 		points, l := s.points(x), lookOf(s.Look).scaled(style.mark)
 		if len(s.Seeds) > 1 {
-			band, err := points.band(l)
+			band, err := points.percentiles().band(l)
 			if err != nil {
 				return nil, err
 			}
 			bands = append(bands, band)
 		}
-		marks, err := points.marks(l, len(s.Seeds) > 1, whiskerCap*vg.Length(style.mark))
+		line, err := points.percentiles().line(l)
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, marks...)
+		marks, err := points.markers(l, len(s.Seeds) > 1, whiskerCap*vg.Length(style.mark))
+		if err != nil {
+			return nil, err
+		}
+		lines = append(append(lines, line), marks...)
 	}
 	p.Add(bands...) // below all lines
 	p.Add(lines...)
@@ -72,68 +73,15 @@ func tailPlot(series []TailSeries, style tailStyle) (*plot.Plot, error) {
 	return p, nil
 }
 
-// tailPoints are the medians with their spread. It implements the interfaces
-// of the plotting library.
-type tailPoints struct {
-	x      []float64
-	spread []Spread
-}
-
-func (s TailSeries) points(dx float64) tailPoints {
+// points are the statistics, moved by dx.
+func (s TailSeries) points(dx float64) spreadPoints {
 	spreads := s.Spreads()
-	pts := tailPoints{spread: spreads[:]}
+	pts := spreadPoints{spread: spreads[:]}
 	for i := range spreads {
 		pts.x = append(pts.x, statX(i)+dx)
 	}
 	return pts
 }
 
-func (p tailPoints) Len() int                { return len(p.x) }
-func (p tailPoints) XY(i int) (x, y float64) { return p.x[i], p.spread[i].Median }
-func (p tailPoints) YError(i int) (low, high float64) {
-	return p.spread[i].errors()
-}
-
-func (p tailPoints) percentiles() tailPoints { return tailPoints{p.x[1:], p.spread[1:]} }
-
-// band is the area between least and most over the percentiles.
-func (p tailPoints) band(l look) (plot.Plotter, error) {
-	var top, bottom plotter.XYs
-	for i, s := range p.spread[1:] {
-		top = append(top, plotter.XY{X: p.x[i+1], Y: s.Max})
-		bottom = append(bottom, plotter.XY{X: p.x[i+1], Y: s.Min})
-	}
-	slices.Reverse(bottom)
-	area, err := plotter.NewPolygon(append(top, bottom...))
-	if err != nil {
-		return nil, err
-	}
-	area.Color = l.tint
-	area.LineStyle.Width = 0
-	return area, nil
-}
-
-// marks are the line over the percentiles, the whiskers and the markers.
-func (p tailPoints) marks(l look, whiskers bool, caps vg.Length) ([]plot.Plotter, error) {
-	line, err := plotter.NewLine(p.percentiles())
-	if err != nil {
-		return nil, err
-	}
-	line.LineStyle = l.line
-	out := []plot.Plotter{line}
-	if whiskers {
-		bars, err := plotter.NewYErrorBars(p)
-		if err != nil {
-			return nil, err
-		}
-		bars.LineStyle = l.whisker()
-		bars.CapWidth = caps
-		out = append(out, bars)
-	}
-	markers, err := plotter.NewScatter(p)
-	if err != nil {
-		return nil, err
-	}
-	markers.GlyphStyle = l.marker
-	return append(out, markers), nil
-}
+// percentiles are the points without the average.
+func (p spreadPoints) percentiles() spreadPoints { return spreadPoints{p.x[1:], p.spread[1:]} }

@@ -28,7 +28,7 @@ func TestFlagOverEnvironmentOverFile(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	for _, line := range []string{"seed: 7", "time_scale: 600", "quirks: artifact"} {
-		if !strings.Contains(stdout, "\n"+line+"\n") {
+		if !strings.Contains(behindValues.ReplaceAllString("\n"+stdout, ""), "\n"+line+"\n") {
 			t.Errorf("there is no line %q in\n%s", line, stdout)
 		}
 	}

@@ -1,0 +1,306 @@
+package catalog
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+)
+
+// Limits of an experiment file. Its text has to travel in one message, of which
+// NATS lets pass 1 MiB; escapes may take half of that.
+const (
+	maxCustomFile = 512 << 10
+	maxRuns       = 10_000
+	maxRunsText   = 256 << 20 // of all runs together
+	maxErrors     = 20        // that one answer lists
+)
+
+// Names of experiments become parts of file names.
+var experimentName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// Custom is an experiment file of a user: one run, or a sweep of them.
+type Custom struct {
+	name string
+	runs []CustomRun
+}
+
+// CustomRun is one run of an experiment file.
+type CustomRun struct {
+	// Start asks for the run: experiment.Custom with a text that stands for this
+	// run alone and needs no folder.
+	Start event.StartExperiment
+	Seed  uint64
+	Sweep []experiment.SweepValue // the run's point in the sweep; none without one
+}
+
+// ReadCustom reads an experiment file (docs/experiments.md, "Experiments of your
+// own") and checks all of it: keys and values, what it names, the files that it
+// names, every point of its sweep. Paths in it are relative to the file's
+// folder. What is wrong comes back as FileErrors, all that were found, joined.
+func ReadCustom(file string, text []byte) (*Custom, error) {
+	d, root, err := customDocument(file, text)
+	if err != nil {
+		return nil, err
+	}
+	d.folder, err = filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, err
+	}
+	points := d.sweep(root)
+	if len(d.errs) > 0 {
+		return nil, d.err()
+	}
+	custom := &Custom{}
+	files := newFiles()
+	size := 0
+	for _, p := range points {
+		s := d.settle(builtin(), p.root, files, event.StartOptions{})
+		if len(s.doc.errs) > 0 {
+			d.errs = append(d.errs, s.doc.errs...)
+			if len(d.errs) > maxErrors {
+				break
+			}
+			continue
+		}
+		custom.name = s.file.Name
+		seeds := s.seeds()
+		if len(custom.runs)+len(seeds) > maxRuns {
+			return nil, &FileError{File: file, Line: d.line("sweep"), Reason: fmt.Sprintf("sweep and seeds are more than %d runs", maxRuns)}
+		}
+		for _, seed := range seeds {
+			run, err := p.run(seed)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			if size += len(run.Start.YAML); size > maxRunsText {
+				return nil, &FileError{File: file, Reason: fmt.Sprintf("%d runs of a file of this size are more than %d MiB, put what is long into files of its own", len(points)*len(seeds), maxRunsText>>20)}
+			}
+			custom.runs = append(custom.runs, run)
+		}
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return custom, nil
+}
+
+// Name is the name that the file gives the experiment.
+func (c *Custom) Name() string { return c.name }
+
+// Runs returns the runs: the points of the sweep in the order of its keys, the
+// last of them varying fastest, each with every seed. There is at least one.
+func (c *Custom) Runs() []CustomRun { return c.runs }
+
+// customDocument parses the text of an experiment file.
+func customDocument(file string, text []byte) (*document, *yaml.Node, error) {
+	if len(text) > maxCustomFile {
+		return nil, nil, &FileError{File: file, Reason: fmt.Sprintf("the file has %d bytes, allowed are %d", len(text), maxCustomFile)}
+	}
+	root, err := parseYAML(file, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := newDocument(file)
+	d.want("", root, yaml.MappingNode, "a mapping of keys")
+	return d, root, d.err()
+}
+
+// err is all that was found, each once, as far as an answer should be long.
+func (d *document) err() error {
+	seen := make(map[string]bool)
+	var out []error
+	for _, err := range d.errs {
+		if seen[err.Error()] {
+			continue
+		}
+		seen[err.Error()] = true
+		if len(out) == maxErrors {
+			return errors.Join(append(out, fmt.Errorf("%s: and more", d.file))...)
+		}
+		out = append(out, err)
+	}
+	return errors.Join(out...)
+}
+
+// resolveCustom settles the one run that the text of a start stands for.
+func resolveCustom(lib *library, start event.StartExperiment) (*resolved, error) {
+	if err := foreignOptions(start); err != nil {
+		return nil, err
+	}
+	if start.YAML == "" {
+		return nil, &RefusedError{What: "yaml", Reason: "is empty, want the text of an experiment file"}
+	}
+	d, root, err := customDocument("yaml", []byte(start.YAML))
+	if err != nil {
+		return nil, err
+	}
+	points := d.sweep(root)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	s := d.settle(lib, points[0].root, newFiles(), start.Options)
+	if err := s.doc.err(); err != nil {
+		return nil, err
+	}
+	if n := len(points) * len(s.seeds()); n != 1 {
+		return nil, &RefusedError{What: "experiment", Got: s.file.Name, Reason: fmt.Sprintf("stands for %d runs, by sweep or seeds; a start is one run", n)}
+	}
+	return s.resolved, nil
+}
+
+// settler settles an experiment file: it fills in the parts that the file names.
+type settler struct {
+	*resolved
+	lib   *library
+	doc   *document
+	files *files
+}
+
+// settle reads one run of a document and looks up what it names. Errors are in
+// the settler's document.
+func (d *document) settle(lib *library, root *yaml.Node, files *files, o event.StartOptions) *settler {
+	doc := newDocument(d.file)
+	doc.folder = d.folder
+	s := &settler{resolved: &resolved{kind: experiment.Custom, file: newCustomFile()}, lib: lib, doc: doc, files: files}
+	doc.read("", root, reflect.ValueOf(&s.file).Elem())
+	if len(doc.errs) > 0 {
+		return s
+	}
+	s.override(o)
+	s.check()
+	s.loadParts()
+	if len(doc.errs) == 0 {
+		s.loadTrace()
+		s.planArrivals()
+	}
+	if len(doc.errs) == 0 {
+		s.loadProfile()
+	}
+	if len(doc.errs) == 0 {
+		s.checkFit()
+	}
+	return s
+}
+
+// seeds are the seeds that the file runs with.
+func (s *settler) seeds() []uint64 {
+	if s.doc.has("seeds") {
+		return s.file.Seeds
+	}
+	return []uint64{s.file.Seed}
+}
+
+// loadParts looks up instance, model and engine.
+func (s *settler) loadParts() {
+	i, _ := part(s, "instance", s.file.Instance.node, s.lib.instances, instanceFile{Name: "custom"})
+	m, _ := part(s, "model", s.file.Model.node, s.lib.models, modelFile{Name: "custom", BytesPerElement: 2})
+	e, _ := part(s, "engine", s.file.Engine.node, s.lib.engines, engineFile{Name: "custom", ExecutionScale: 1})
+	if s.file.Engine.node == nil {
+		e = s.lib.engines[defaultEngine]
+	}
+	s.instance, s.model, s.engine = i, m.on(i.GPU), e
+}
+
+// defaultEngine is the catalogue's name of the engine of a file without one.
+const defaultEngine = "fastertransformer-t4"
+
+// part is a part of an experiment file that stands under a key: a name of the
+// catalogue, or a mapping over usual values or those of a base.
+func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.Node, known map[string]T, value T) (T, bool) {
+	switch {
+	case node == nil && key == "engine":
+		return value, true
+	case node == nil:
+		s.doc.part("").require(false, "%s is missing: a name of the catalogue, or a mapping", key)
+		return value, false
+	case node.Kind != yaml.MappingNode:
+		return lookUp(s.doc, key, node, known)
+	}
+	const base = "base"
+	for _, e := range s.doc.entries(key, node) {
+		if e.key.Value == base {
+			from, ok := lookUp(s.doc, e.path, target(e.value), known)
+			if !ok {
+				return value, false
+			}
+			value = from
+		}
+	}
+	s.doc.readStruct(key, node, reflect.ValueOf(&value).Elem(), base)
+	if len(s.doc.errs) > 0 {
+		return value, false
+	}
+	value.checkAll(s.doc.part(key))
+	return value, len(s.doc.errs) == 0
+}
+
+// lookUp is the catalogue's entry that a node names.
+func lookUp[T any](d *document, key string, node *yaml.Node, known map[string]T) (T, bool) {
+	value, ok := known[node.Value]
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		d.fail(node, "%s is %s, want a name of the catalogue or a mapping", key, describe(node))
+		return value, false
+	case !ok:
+		d.fail(node, "%v", refuseUnknown(key, shorten(node.Value), sorted(known)))
+	}
+	return value, ok
+}
+
+// mappingKeys are the keys of a mapping; none of other nodes.
+func mappingKeys(n *yaml.Node) []string {
+	var keys []string
+	if n != nil && n.Kind == yaml.MappingNode {
+		for i := 0; i < len(n.Content); i += 2 {
+			keys = append(keys, n.Content[i].Value)
+		}
+	}
+	return keys
+}
+
+// foreignOptions refuses what a custom experiment says in its file.
+func foreignOptions(start event.StartExperiment) error {
+	o := start.Options
+	for _, f := range []struct {
+		what, got string
+		set       bool
+	}{
+		{"approach", start.Approach, start.Approach != ""},
+		{"model", start.Model, start.Model != ""},
+		{"trace", start.Trace, start.Trace != ""},
+		{"nodes", strconv.Itoa(start.Nodes), start.Nodes != 0},
+		{"level", strconv.Itoa(start.Level), start.Level != 0},
+		{"arrivals kind", o.Arrivals, o.Arrivals != ""},
+		{"batching", o.Batching, o.Batching != ""},
+		{"pool depth", strconv.Itoa(o.PoolDepth), o.PoolDepth != 0},
+		{"rate window", fmt.Sprint(o.RateWindowS), o.RateWindowS != 0},
+		{"min GPUs without migration planner", "true", o.MinGPUsWithoutMigrationPlanner},
+		{"availability file", o.AvailabilityFile, o.AvailabilityFile != ""},
+		{"arrivals file", o.ArrivalsFile, o.ArrivalsFile != ""},
+		{"profile file", o.ProfileFile, o.ProfileFile != ""},
+	} {
+		if f.set {
+			return &RefusedError{What: f.what, Got: f.got, Reason: "is no setting of a start of experiment custom: its file says it"}
+		}
+	}
+	return nil
+}
+
+// override puts the options of a start over what the file says.
+func (s *settler) override(o event.StartOptions) {
+	f := &s.file
+	f.Seed = cmp.Or(o.Seed, s.seeds()[0])
+	f.TimeScale = cmp.Or(o.TimeScale, f.TimeScale)
+	f.Quirks = cmp.Or(experiment.Quirks(o.Quirks), f.Quirks)
+	f.Name = cmp.Or(o.Name, f.Name)
+	f.Drain = f.Drain || o.Drain
+}

@@ -1,0 +1,98 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spotserve/spotserve/core/experiment"
+)
+
+// files reads the files that experiments name, each once, since the points of a
+// sweep share them.
+type files struct {
+	fleets   map[string]Availability
+	requests map[string]recorded
+}
+
+// recorded is the contents of an arrivals file.
+type recorded struct {
+	list    []experiment.Arrival
+	outputs bool // the file says how long the answers are
+}
+
+func newFiles() *files {
+	return &files{fleets: make(map[string]Availability), requests: make(map[string]recorded)}
+}
+
+// availability reads a trace by the ending of its name. That of a CSV file may
+// end at its start.
+func (f *files) availability(path string) (Availability, error) {
+	return once(f.fleets, path, func() (Availability, error) {
+		if strings.EqualFold(filepath.Ext(path), ".csv") {
+			return readFile(path, readAvailabilityCSV)
+		}
+		return readFile(path, ReadAvailability)
+	})
+}
+
+func (f *files) arrivals(path string) (recorded, error) {
+	return once(f.requests, path, func() (recorded, error) { return readFile(path, readArrivals) })
+}
+
+func once[T any](known map[string]T, path string, read func() (T, error)) (T, error) {
+	if value, ok := known[path]; ok {
+		return value, nil
+	}
+	value, err := read()
+	if err == nil {
+		known[path] = value
+	}
+	return value, err
+}
+
+func readFile[T any](path string, read func(name string, r io.Reader) (T, error)) (T, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer func() { _ = file.Close() }() // only read from: nothing to lose
+	return read(path, file)
+}
+
+// path is where a file of the experiment lies: relative paths are from the
+// folder of the experiment's file.
+func (s *settler) path(key, path string) (string, bool) {
+	c := s.doc.part("")
+	switch {
+	case path == "":
+		c.holds(key, false, "is empty, want a path")
+	case filepath.IsAbs(path):
+		return path, true
+	case s.doc.folder == "":
+		c.holds(key, false, "is %q: a text without a folder needs absolute paths", path)
+	default:
+		return filepath.Join(s.doc.folder, path), true
+	}
+	return "", false
+}
+
+// noteFile notes what is wrong with a file at the key that names it: a file that
+// was read says itself where.
+func (s *settler) noteFile(key string, err error) {
+	if err == nil {
+		return
+	}
+	if inside, ok := errors.AsType[*FileError](err); ok {
+		s.doc.errs = append(s.doc.errs, inside)
+		return
+	}
+	if refused, ok := errors.AsType[*os.PathError](err); ok {
+		err = fmt.Errorf("%s %s: %w", refused.Op, refused.Path, refused.Err)
+	}
+	s.doc.part("").requireAt(key, false, "%s: %v", key, err)
+}
