@@ -141,7 +141,8 @@ type ArrangeInterruption struct {
 	Pipeline int
 	// Acquisition tells the two rules of section 4.1 apart: before an
 	// acquisition a pipeline decodes until At, before a preemption so long
-	// that the migration still fits before At.
+	// that the migration still fits before At. An acquisition at vtime.Never
+	// calls an arrangement off: the pipeline runs on.
 	Acquisition bool
 	At          vtime.Time
 	Migration   time.Duration // the estimate of the migration that follows

@@ -333,8 +333,10 @@ func (c *continuous) borderAfter(at vtime.Time) int {
 	return int((decoding + c.stretch.Token - 1) / c.stretch.Token)
 }
 
-// rearrange finds the border that the pipeline stops at.
+// rearrange finds the border that the pipeline stops at. A later one than before
+// may let others join.
 func (c *continuous) rearrange() {
+	c.closed = false
 	done := c.done()
 	if stop := max(c.arranged.Tokens(c.stretch), done); stop == 0 || stop < c.stretch.Tokens && c.stretch.At(stop) <= c.w.emit.Now {
 		c.exit()

@@ -1239,7 +1239,8 @@ type ArrangeInterruption struct {
 	Epoch    *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Pipeline int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	// Before an acquisition a pipeline decodes until at_ns, before a preemption
-	// so long that the migration still fits before at_ns.
+	// so long that the migration still fits before at_ns. An acquisition that
+	// never comes calls an arrangement off.
 	Acquisition bool  `protobuf:"varint,3,opt,name=acquisition,proto3" json:"acquisition,omitempty"`
 	AtNs        int64 `protobuf:"varint,4,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
 	// The estimate of the migration that follows, a duration.
