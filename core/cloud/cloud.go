@@ -66,8 +66,9 @@ type instance struct {
 	announced bool       // its joining is
 }
 
-// New returns the cloud whose spot capacity t's changes give, whatever market
-// they name; from t.End on nothing changes. Its run begins with RunStarted.
+// New returns the cloud whose spot capacity t's changes give, of the experiment's
+// instance type, whatever market and GPUs they name; from t.End on nothing
+// changes. Its run begins with RunStarted.
 func New(t experiment.Timeline) *Provider {
 	return &Provider{trace: t, emit: effect.Emitter{Source: event.SourceCloud}, next: vtime.Never}
 }
@@ -98,7 +99,7 @@ func (p *Provider) start(run string, spec experiment.Spec) {
 	for _, c := range p.trace.Changes {
 		for _, i := range c.Instances {
 			if p.byName[i.Node] == nil {
-				i.Market = cost.Spot
+				i.Market, i.GPUs = cost.Spot, spec.Instance.GPUs
 				p.byName[i.Node] = &instance{Instance: i}
 				p.spot = append(p.spot, p.byName[i.Node])
 			}

@@ -19,6 +19,7 @@ type Checker struct {
 	devices   map[topology.Device]topology.DevicePosition
 	filled    map[topology.DevicePosition]topology.Device
 	pipelines pipelines
+	nodes     nodes
 	buffer    int64 // U_max; 0 if the approach keeps none
 	terminal  int
 	accepted  int
@@ -43,7 +44,7 @@ type report struct {
 func NewChecker() *Checker {
 	return &Checker{
 		open: make(map[event.RequestID]*life), ended: make(idSet),
-		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)},
+		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)}, nodes: make(nodes),
 	}
 }
 
@@ -84,8 +85,14 @@ func (c *Checker) Take(ev event.Event) {
 	case event.StopPipeline:
 		c.pipelines.end(pipeline{b.Epoch, b.Pipeline}, ev.Time)
 	case event.ConfigChosen:
+		c.works(ev, b)
 		c.pipelines.deploy(ev.Time, b)
+	case event.InstanceAcquired:
+		c.nodes.join(ev.Time, b.Instances)
+	case event.RequestFleet:
+		c.nodes.release(b.Release)
 	case event.InstanceLost:
+		c.nodes.lose(ev.Time, b.Nodes)
 		c.pipelines.lose(ev.Time, b.Nodes)
 	case event.AssignRequests:
 		for _, r := range b.Requests {

@@ -48,6 +48,20 @@ func bounded(a experiment.Approach) event.RunStarted {
 	return event.RunStarted{Spec: experiment.Spec{Approach: a, MigrationBuffer: 1 << 30}}
 }
 
+// joined is the joining of nodes.
+func joined(nodes ...string) event.InstanceAcquired {
+	var out event.InstanceAcquired
+	for _, n := range nodes {
+		out.Instances = append(out.Instances, experiment.Instance{Node: n})
+	}
+	return out
+}
+
+// planned is a plan with one pipeline on nodes.
+func planned(nodes ...string) event.ConfigChosen {
+	return event.ConfigChosen{Epoch: event.Epoch{Term: 1, N: 4}, Pipelines: []event.PipelinePlace{{Nodes: nodes}}}
+}
+
 // script is a run of two nodes with one pipeline and one request, one event a
 // second.
 func script(bodies ...event.Body) []event.Event {
@@ -60,6 +74,16 @@ func script(bodies ...event.Body) []event.Event {
 		out[i] = event.Event{Source: "test", Seq: uint64(i + 1), Time: vtime.Seconds(float64(i + 1)), Body: b}
 	}
 	return out
+}
+
+// check plays events to a checker that knows nodes a and b.
+func check(events []event.Event) error {
+	c := invariant.NewChecker()
+	c.Take(event.Event{Source: "test", Body: joined("a", "b")})
+	for _, ev := range events {
+		c.Take(ev)
+	}
+	return c.Err()
 }
 
 func TestChecker(t *testing.T) {
@@ -109,12 +133,15 @@ func TestChecker(t *testing.T) {
 		{"within the buffer", script(bounded(experiment.SpotServe), event.MigrationPlanned{PeakBufferBytes: 1 << 30}), ""},
 		{"beyond the buffer", script(bounded(experiment.SpotServe), event.MigrationPlanned{PeakBufferBytes: 1<<30 + 1}), "promise 5 broken"},
 		{"no buffer to keep", script(bounded(experiment.Reparallelization), event.MigrationPlanned{PeakBufferBytes: 1 << 40}), ""},
+
+		{"works on a node that has joined", script(joined("c"), planned("a", "c")), ""},
+		{"works on a node that nobody knows", script(planned("a", "c")), "promise 8 broken at 3.000s by test/3 (config_chosen): pipeline 0 of plan 1.4 works on c, which has not joined"},
+		{"works on a node that is gone", script(event.InstanceLost{Nodes: []string{"b"}}, planned("b")), "works on b, which went at 3.000s"},
+		{"works on a node that came back", script(event.InstanceLost{Nodes: []string{"b"}}, joined("b"), planned("b")), ""},
+		{"works on a node that was given back", script(event.RequestFleet{Release: []string{"b"}}, planned("b")), "works on b, which was given back"},
+		{"works on a name given again", script(event.RequestFleet{Release: []string{"b"}}, event.InstanceLost{Nodes: []string{"b"}, Released: true}, joined("b"), planned("b")), ""},
 	} {
-		c := invariant.NewChecker()
-		for _, ev := range tt.events {
-			c.Take(ev)
-		}
-		switch err := c.Err(); {
+		switch err := check(tt.events); {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
@@ -124,11 +151,8 @@ func TestChecker(t *testing.T) {
 }
 
 func TestCheckerKeepsTheFirstBrokenPromise(t *testing.T) {
-	c := invariant.NewChecker()
-	for _, ev := range script(event.RequestRefused{Request: 2}, assigned(5), assigned(4)) {
-		c.Take(ev)
-	}
-	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "promise 1") {
+	err := check(script(event.RequestRefused{Request: 2}, assigned(5), assigned(4)))
+	if err == nil || !strings.Contains(err.Error(), "promise 1") {
 		t.Errorf("%v, want the first", err)
 	}
 }
@@ -138,11 +162,7 @@ func TestCheckerKeepsTheFirstBrokenPromise(t *testing.T) {
 func TestAReportInFlight(t *testing.T) {
 	events := script(exited(5), event.InstanceLost{Nodes: []string{"a"}}, assigned(0))
 	events[2].Time = vtime.Seconds(4.02) // the exit, after the loss at 4 s
-	c := invariant.NewChecker()
-	for _, ev := range events {
-		c.Take(ev)
-	}
-	if err := c.Err(); err != nil {
+	if err := check(events); err != nil {
 		t.Error(err)
 	}
 }
