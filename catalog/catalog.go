@@ -185,7 +185,7 @@ func ArrivalKinds() []string { return append(asStrings(arrival.Kinds()), arrival
 
 // Batchings returns the batching policies.
 func Batchings() []string {
-	return asStrings([]experiment.Batching{experiment.Pooled, experiment.IdleOnly})
+	return asStrings([]experiment.Batching{experiment.Pooled, experiment.IdleOnly, experiment.Continuous})
 }
 
 // QuirkSettings returns the settings of quirks, the default first.

@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 		{"traces of nothing", TracesOf("nothing"), nil},
 		{"approaches", Approaches(), []string{"spotserve", "rerouting", "reparallelization"}},
 		{"experiments", Experiments(), []string{"ablation", "e2e", "ondemand", "workload"}},
-		{"batchings", Batchings(), []string{"pooled", "idle-only"}},
+		{"batchings", Batchings(), []string{"pooled", "idle-only", "continuous"}},
 		{"arrival kinds", ArrivalKinds(), []string{"artifact", "gamma", "poisson", "even", "file"}},
 		{"quirks", QuirkSettings(), []string{"none", "artifact"}},
 	}
@@ -161,7 +161,7 @@ func TestBrokenCatalogueFilesAreRefused(t *testing.T) {
 		{"unknown instance", "data/experiments/e2e.yaml", "g4dn.12xlarge", "g4dn.13xlarge", `instance "g4dn.13xlarge" is not in the catalogue`},
 		{"unknown engine", "data/experiments/e2e.yaml", "fastertransformer-t4", "vllm", `engine "vllm" is not in the catalogue`},
 		{"batch limit above the profile", "data/experiments/e2e.yaml", "batch_limit: 4", "batch_limit: 16", "batch_limit 16 is above the largest batch"},
-		{"unknown batching", "data/experiments/e2e.yaml", "batching: pooled", "batching: continuous", `batching is "continuous"`},
+		{"unknown batching", "data/experiments/e2e.yaml", "batching: pooled", "batching: all", `batching is "all"`},
 		{"unknown arrivals", "data/experiments/e2e.yaml", "arrivals: artifact", "arrivals: file", `arrivals is "file"`},
 		{"no approach", "data/experiments/e2e.yaml", "[spotserve, rerouting, reparallelization]", "[]", "approaches is empty"},
 		{"endless migration buffer", "data/experiments/e2e.yaml", "migration_buffer_gib: 1", "migration_buffer_gib: .inf", "migration_buffer_gib is +Inf"},

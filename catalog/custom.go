@@ -77,7 +77,7 @@ func ReadCustom(file string, text []byte) (*Custom, error) {
 			return nil, &FileError{File: file, Line: d.line("sweep"), Reason: fmt.Sprintf("sweep and seeds are more than %d runs", maxRuns)}
 		}
 		for _, seed := range seeds {
-			run, err := p.run(seed)
+			run, err := p.run(seed, d.folder)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
@@ -175,6 +175,7 @@ func (d *document) settle(lib *library, root *yaml.Node, files *files, o event.S
 	if len(doc.errs) > 0 {
 		return s
 	}
+	s.checkName()
 	s.override(o)
 	s.check()
 	s.loadParts()

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/spotserve/spotserve/core/experiment"
 )
 
 // files reads the files that experiments name, each once, since the points of a
@@ -16,12 +14,6 @@ import (
 type files struct {
 	fleets   map[string]Availability
 	requests map[string]recorded
-}
-
-// recorded is the contents of an arrivals file.
-type recorded struct {
-	list    []experiment.Arrival
-	outputs bool // the file says how long the answers are
 }
 
 func newFiles() *files {

@@ -215,7 +215,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"negative level", ablation(-1, "A", event.StartOptions{}), `unknown ablation level "-1": allowed are 0, 1, 2, 3, 4; did you mean 0?`},
 		{"trace of an ablation", ablation(1, "Bs", event.StartOptions{}), `unknown trace "Bs": allowed are A, B; did you mean B?`},
 		{"approach of an ablation", event.StartExperiment{Experiment: experiment.Ablation, Trace: "A", Approach: "rerouting"}, `unknown approach "rerouting": allowed is spotserve`},
-		{"batching", e2e("20B", "As", event.StartOptions{Batching: "idle_only"}), `unknown batching "idle_only": allowed are pooled, idle-only; did you mean idle-only?`},
+		{"batching", e2e("20B", "As", event.StartOptions{Batching: "idle_only"}), `unknown batching "idle_only": allowed are pooled, idle-only, continuous; did you mean idle-only?`},
 		{"pool depth", e2e("20B", "As", event.StartOptions{PoolDepth: -1}), `pool depth "-1" is not a number of batches of 1 to 1024`},
 		{"deep pool", e2e("20B", "As", event.StartOptions{PoolDepth: 1025}), `pool depth "1025" is not a number of batches of 1 to 1024`},
 		{"negative rate window", e2e("20B", "As", event.StartOptions{RateWindowS: -1}), `rate window "-1" is not a number of seconds of 0 (keep to the script) to 3600`},

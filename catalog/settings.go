@@ -7,13 +7,17 @@ import (
 	"github.com/spotserve/spotserve/core/experiment"
 )
 
+// checkName checks the name that the file gives the experiment. A start may call
+// its run otherwise.
+func (s *settler) checkName() {
+	c, name := s.doc.part(""), s.file.Name
+	c.text("name", name)
+	c.holds("name", name == "" || experimentName.MatchString(name), "is %q, allowed are 1 to 100 letters, digits, -, _ and .", shorten(name))
+}
+
 // check checks the settings of an experiment file that are values.
 func (s *settler) check() {
 	c, f := s.doc.part(""), s.file
-	c.text("name", f.Name)
-	if f.Name != "" {
-		c.holds("name", experimentName.MatchString(f.Name), "is %q, allowed are 1 to 100 letters, digits, -, _ and .", shorten(f.Name))
-	}
 	oneOf(c, "approach", string(f.Approach), Approaches())
 	most := len(Levels()) - 1
 	c.holds("level", f.Level >= 0 && f.Level <= most, "is %d, allowed is 0 to %d", f.Level, most)

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -202,9 +203,15 @@ func (d *document) pointOf(whole *yaml.Node, axes []axis, i int) point {
 	return p
 }
 
-// run is the point with one seed.
-func (p point) run(seed uint64) (CustomRun, error) {
+// run is the point with one seed. Paths are made absolute: a start has no
+// folder.
+func (p point) run(seed uint64, folder string) (CustomRun, error) {
 	root := clone(p.root)
+	for _, part := range []string{"trace", "arrivals", "profile"} {
+		if path := child(child(root, part), "file"); path != nil && !filepath.IsAbs(path.Value) {
+			path.SetString(filepath.Join(folder, path.Value))
+		}
+	}
 	remove(root, "seeds")
 	set(root, []string{"seed"}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatUint(seed, 10)})
 	var out bytes.Buffer
