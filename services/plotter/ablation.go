@@ -59,7 +59,7 @@ func Ablation(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	}}
 	a.Levels = barsOf(c.cells)
 	return Figure{
-		Drawing: a, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),
+		Drawing: a, Name: FileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),
 		Runs: c.names(), Missing: c.missing(),
 	}, nil
 }

@@ -3,7 +3,9 @@ package plotter
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/services/plotter/figure"
 )
@@ -32,7 +34,7 @@ func WorkloadCase(ctx context.Context, r store.Reader, q Query) (Figure, error) 
 		Notes: c.notes(),
 	}
 	return Figure{
-		Drawing: f, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks, "seed"+seedName(first.Seed)),
+		Drawing: f, Name: FileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks, "seed"+seedName(first.Seed)),
 		Runs: c.names(), Missing: c.missing(),
 	}, nil
 }
@@ -86,4 +88,29 @@ func readCase(ctx context.Context, r store.Reader, run string) (s figure.CaseSer
 		}
 	}
 	return s, arrivals, nil
+}
+
+// caseOf shows the requests of one run of a custom experiment over time.
+func caseOf(ctx context.Context, r store.Reader, run store.Run) (Figure, error) {
+	m, err := Measure(ctx, r, run)
+	if err != nil {
+		return Figure{}, fmt.Errorf("plot case: %w", err)
+	}
+	if m.Latency.N == 0 {
+		return Figure{}, &RefusedError{Reason: "plot case: " + noneCompleted([]store.Run{run})}
+	}
+	look := max(slices.Index(approaches(), experiment.Approach(run.Approach)), 0)
+	c := contents{runs: []Measured{m}, cells: []cell{{place{series: label(experiment.Approach(run.Approach)), look: look}, []Measured{m}}}}
+	f, err := readCases(ctx, r, c.cells)
+	if err != nil {
+		return Figure{}, fmt.Errorf("plot case: %w", err)
+	}
+	f.Text = figure.Text{
+		Title: fmt.Sprintf("%s: %s on %s, latency of each request", run.Name, run.Model, run.Trace),
+		Caption: []string{
+			"arrivals: " + run.Arrivals, "quirks: " + run.Quirks, "seed " + seedName(run.Seed), c.requests(), "configurations as DxPxM",
+		},
+		Notes: c.notes(),
+	}
+	return Figure{Drawing: f, Name: FileName("case", run.Name, "seed"+seedName(run.Seed)), Runs: c.names()}, nil
 }

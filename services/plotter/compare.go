@@ -63,13 +63,7 @@ func Compare(ctx context.Context, r store.Reader, names []string, fold bool) (Co
 	if fold {
 		ignored = append(ignored, "seed")
 	}
-	ignore := func(key string) bool { return slices.Contains(ignored, key) }
-	c.Different = slices.DeleteFunc(differences(firsts), ignore)
-	for _, t := range traits(firsts[0]) {
-		if !ignore(t.Key) && !slices.Contains(c.Different, t.Key) {
-			c.Same = append(c.Same, t)
-		}
-	}
+	c.Same, c.Different = agreement(firsts, ignored)
 	c.Figure, err = c.draw(ctx, r, names)
 	return c, err
 }
@@ -217,7 +211,7 @@ func sharedSLO(groups []Group) float64 {
 func compareName(names []string) string {
 	const most = 3
 	if len(names) > most {
-		return fileName("compare", names[0], fmt.Sprintf("and-%d-more", len(names)-1))
+		return FileName("compare", names[0], fmt.Sprintf("and-%d-more", len(names)-1))
 	}
-	return fileName(append([]string{"compare"}, names...)...)
+	return FileName(append([]string{"compare"}, names...)...)
 }

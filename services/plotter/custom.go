@@ -1,6 +1,7 @@
 package plotter
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,23 @@ func customRuns(all []store.Run, name string) []store.Run {
 		return last[point(run)+"\x00"+seedName(run.Seed)] != run.Run || !slices.Equal(sweepKeys(run), keys) ||
 			withoutSeed(run) != withoutSeed(newest[point(run)])
 	})
+}
+
+// customFigures are those of a run of a custom experiment: of its sweep, or else
+// of its requests over time.
+func customFigures(ctx context.Context, r store.Reader, run store.Run) ([]Figure, error) {
+	if len(SweepOf(run)) > 0 {
+		s, err := Sweep(ctx, r, run.Name, nil)
+		if err != nil {
+			return nil, err
+		}
+		return []Figure{s.Figure}, nil
+	}
+	f, err := caseOf(ctx, r, run)
+	if err != nil {
+		return nil, err
+	}
+	return []Figure{f}, nil
 }
 
 // sweepKeys are the keys of the sweep that a run is of.

@@ -267,7 +267,7 @@ func TestForRun(t *testing.T) {
 	url := newStore(t,
 		testRun("e2e-1", "spotserve", 1), testRun("ondemand-2", "spotserve", 1, onDemand(4)),
 		testRun("workload-3", "rerouting", 4, workload("B")), testRun("ablation-4", "spotserve", 1, ablation(2, "As")),
-		testRun("custom-5", "spotserve", 1, func(r *store.Run) { r.Kind = "custom" }), testRun("workload-6", "spotserve", 1, workload("B")),
+		testRun("other-5", "spotserve", 1, func(r *store.Run) { r.Kind = "other" }), testRun("workload-6", "spotserve", 1, workload("B")),
 	)
 	for run, want := range map[string]string{
 		"e2e-1":      "e2e-20B-As-artifact-none",
@@ -289,7 +289,7 @@ func TestForRun(t *testing.T) {
 		expect(t, run, strings.Join(names, " "), want)
 	}
 	for run, want := range map[string]string{
-		"custom-5": "run custom-5 is of kind custom, which has no figure", "e2e-9": "the store has no run e2e-9",
+		"other-5": "run other-5 is of kind other, which has no figure", "e2e-9": "the store has no run e2e-9",
 	} {
 		_, err := plotter.ForRun(t.Context(), openReader(t, url), run)
 		var refused *plotter.RefusedError

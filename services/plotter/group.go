@@ -61,6 +61,18 @@ func differences(runs []store.Run) []string {
 	return slices.DeleteFunc(keys, func(key string) bool { return len(slices.Compact(values[key])) == 1 })
 }
 
+// agreement tells in which traits runs agree and in which they differ, but for
+// some keys.
+func agreement(runs []store.Run, ignored []string) (same []Setting, different []string) {
+	different = slices.DeleteFunc(differences(runs), func(key string) bool { return slices.Contains(ignored, key) })
+	for _, t := range traits(runs[0]) {
+		if !slices.Contains(ignored, t.Key) && !slices.Contains(different, t.Key) {
+			same = append(same, t)
+		}
+	}
+	return same, different
+}
+
 // labels returns what to call runs that stand side by side: as few of the keys
 // in which they differ as tell them apart, or the approach where that is none.
 func labels(runs []store.Run) []string {

@@ -1,8 +1,10 @@
 // Package plotter draws the figures of finished runs from SQL.
 //
 // E2E, Price, WorkloadE2E, WorkloadCase and Ablation make one figure each for
-// whoever asks, the command line for example; ForRun makes those that a run
-// belongs on. Setup adds the actor of the plotter service, which draws the
+// whoever asks, the command line for example; E2ESheet, WorkloadSheet and
+// AblationSheet put all panels of a figure on one page. Sweep and Compare show
+// runs of a user's own experiments, and any runs side by side. ForRun makes what
+// a run belongs on. Setup adds the actor of the plotter service, which draws the
 // figures of every run as soon as the collector has all its rows.
 package plotter
 
@@ -72,6 +74,8 @@ func ForRun(ctx context.Context, r store.Reader, run string) ([]Figure, error) {
 		all = []makes{WorkloadE2E, WorkloadCase}
 	case experiment.Ablation:
 		all = []makes{Ablation}
+	case experiment.Custom:
+		return customFigures(ctx, r, found)
 	default:
 		return nil, &RefusedError{Reason: fmt.Sprintf("run %s is of kind %s, which has no figure", run, found.Kind)}
 	}
@@ -110,9 +114,9 @@ func label(a experiment.Approach) string {
 	}
 }
 
-// fileName joins the parts. A trace can be a path: what is not fit for a file
+// FileName joins the parts. A trace can be a path: what is not fit for a file
 // name becomes "_".
-func fileName(parts ...string) string {
+func FileName(parts ...string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', strings.ContainsRune("-_+.", r):

@@ -43,7 +43,7 @@ func Price(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 		last.Points = append(last.Points, point)
 	}
 	return Figure{
-		Drawing: p, Name: fileName("price", first.Model, first.Arrivals, first.Quirks),
+		Drawing: p, Name: FileName("price", first.Model, first.Arrivals, first.Quirks),
 		Runs: c.names(), Missing: c.missing(),
 	}, nil
 }

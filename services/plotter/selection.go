@@ -33,6 +33,11 @@ func (q Query) allows(run store.Run) bool {
 	return len(q.Runs) == 0 || slices.Contains(q.Runs, run.Run)
 }
 
+// only are the runs that are to choose from.
+func (q Query) only(runs []store.Run) []store.Run {
+	return slices.DeleteFunc(slices.Clone(runs), func(run store.Run) bool { return !q.allows(run) })
+}
+
 // sheet says which runs a figure shows, and where.
 type sheet struct {
 	name string // of the figure: plot NAME

@@ -139,7 +139,7 @@ func TestServiceDrawsWhatIsRecorded(t *testing.T) {
 	url := newStore(t,
 		testRun("e2e-1", "spotserve", 1), testRun("e2e-2", "rerouting", 1),
 		testRun("e2e-3", "spotserve", 1, func(r *store.Run) { r.Trace = "Bs" }),
-		testRun("custom-4", "spotserve", 1, func(r *store.Run) { r.Kind = "custom" }),
+		testRun("other-4", "spotserve", 1, func(r *store.Run) { r.Kind = "other" }),
 	)
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, membus.New(membus.Options{}), url)
@@ -149,7 +149,7 @@ func TestServiceDrawsWhatIsRecorded(t *testing.T) {
 		}
 		record(t, h.bus, "e2e-3")
 		h.expect("e2e-20B-Bs-artifact-none.svg", "drawn=1")
-		record(t, h.bus, "custom-4")
+		record(t, h.bus, "other-4")
 		h.expect("e2e-20B-Bs-artifact-none.svg", "drawn=1 refused=1")
 		record(t, h.bus, "e2e-1")
 		h.expect("e2e-20B-As-artifact-none.svg e2e-20B-Bs-artifact-none.svg", "drawn=2 refused=1")

@@ -40,7 +40,7 @@ func E2ESheet(ctx context.Context, r store.Reader, q Query) (Figure, error) {
 	}
 	first := all.runs[0]
 	return Figure{
-		Drawing: t, Name: fileName("e2e-sheet", strings.Join(names, "+"), first.Arrivals, first.Quirks),
+		Drawing: t, Name: FileName("e2e-sheet", strings.Join(names, "+"), first.Arrivals, first.Quirks),
 		Runs: all.names(), Missing: all.missing(),
 	}, nil
 }
@@ -105,7 +105,7 @@ func WorkloadSheet(ctx context.Context, r store.Reader, q Query) (Figure, error)
 		w.Columns = append(w.Columns, column)
 	}
 	return Figure{
-		Drawing: w, Name: fileName("workload-sheet", first.Model, first.Arrivals, first.Quirks), Runs: c.names(), Missing: c.missing(),
+		Drawing: w, Name: FileName("workload-sheet", first.Model, first.Arrivals, first.Quirks), Runs: c.names(), Missing: c.missing(),
 	}, nil
 }
 
@@ -137,7 +137,7 @@ func AblationSheet(ctx context.Context, r store.Reader, q Query) (Figure, error)
 		a.Panels = append(a.Panels, figure.AblationPanel{Title: first.Model + " on " + trace.run, Levels: barsOf(cells)})
 	}
 	return Figure{
-		Drawing: a, Name: fileName("ablation-sheet", first.Model, first.Arrivals, first.Quirks), Runs: c.names(), Missing: c.missing(),
+		Drawing: a, Name: FileName("ablation-sheet", first.Model, first.Arrivals, first.Quirks), Runs: c.names(), Missing: c.missing(),
 	}, nil
 }
 

@@ -18,8 +18,9 @@ import (
 type SweepResult struct {
 	Keys   []string // of the sweep, in its order
 	Points []SweepPoint
-	// Varying are the settings, beside the sweep's own, in which the points
-	// differ.
+	// Same are the settings in which all points agree. Varying are those, beside
+	// the sweep's own, in which they do not.
+	Same    []Setting
 	Varying []string
 	Figure  Figure
 }
@@ -32,17 +33,18 @@ type SweepPoint struct {
 
 // Sweep draws the runs of a custom experiment over its sweep: x is the first
 // key, lines are the second, panels the third; further keys make further lines.
-// Of each point and seed it takes the newest finished run. Values are numbers on
+// Of each point and seed it takes the newest finished run, of only those named
+// in among if that is not empty. Values are numbers on
 // an axis if all of a key are, and names else.
 //
 // A *RefusedError says that there is no such run, that the experiment has no
 // sweep, or that it has more panels than fit. Other errors are the store's.
-func Sweep(ctx context.Context, r store.Reader, name string) (SweepResult, error) {
+func Sweep(ctx context.Context, r store.Reader, name string, among []string) (SweepResult, error) {
 	all, err := store.ListRuns(ctx, r)
 	if err != nil {
 		return SweepResult{}, fmt.Errorf("plot sweep: %w", err)
 	}
-	runs := customRuns(all, name)
+	runs := customRuns(Query{Runs: among}.only(all), name)
 	if len(runs) == 0 {
 		return SweepResult{}, refuseUnknownRun("plot sweep", name, all)
 	}
@@ -65,8 +67,7 @@ func Sweep(ctx context.Context, r store.Reader, name string) (SweepResult, error
 		s.Points = append(s.Points, p)
 	}
 	s.sort()
-	own := slices.Concat(s.Keys, []string{"seed", "run"})
-	s.Varying = slices.DeleteFunc(differences(runs), func(key string) bool { return slices.Contains(own, key) })
+	s.Same, s.Varying = agreement(runs, slices.Concat(s.Keys, []string{"seed", "run"}))
 	s.Figure, err = s.draw(name)
 	return s, err
 }
@@ -195,7 +196,7 @@ func (s *SweepResult) draw(name string) (Figure, error) {
 	if more := len(looks) - mostCompared; more > 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("the first %d lines are drawn; %d more are not", mostCompared, more))
 	}
-	out.Drawing, out.Name = f, fileName("sweep", name)
+	out.Drawing, out.Name = f, FileName("sweep", name)
 	return out, nil
 }
 

@@ -94,7 +94,7 @@ func (s sheet) tail(ctx context.Context, r store.Reader, q Query, what string) (
 		t.Series = append(t.Series, cell.tail())
 	}
 	return Figure{
-		Drawing: t, Name: fileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),
+		Drawing: t, Name: FileName(s.name, first.Model, first.Trace, first.Arrivals, first.Quirks),
 		Runs: c.names(), Missing: c.missing(),
 	}, nil
 }

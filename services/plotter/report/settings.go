@@ -59,3 +59,12 @@ func (t *settingsTable) table() Table {
 	}
 	return out
 }
+
+// sameTable has a row for each setting in which all runs agree.
+func sameTable(settings []plotter.Setting) Table {
+	t := Table{Columns: []Column{{"setting", false}, {"of all", false}}}
+	for _, s := range settings {
+		t.Rows = append(t.Rows, []string{s.Key, s.Value})
+	}
+	return t
+}
