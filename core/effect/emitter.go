@@ -11,6 +11,8 @@ type Emitter struct {
 	Source string
 	Now    vtime.Time
 	Cause  event.ID
+	// After is the number before the first event's.
+	After uint64
 
 	seq uint64
 	out []Effect
@@ -43,7 +45,7 @@ func (e *Emitter) Take() []Effect {
 func (e *Emitter) publish(to string, at vtime.Time, body event.Body) {
 	e.seq++
 	e.out = append(e.out, Effect{Event: event.Event{
-		Run: e.Run, Source: e.Source, Seq: e.seq, To: to, Time: at, Cause: e.Cause,
+		Run: e.Run, Source: e.Source, Seq: e.After + e.seq, To: to, Time: at, Cause: e.Cause,
 		Version: event.SchemaVersion, Body: body,
 	}})
 }

@@ -19,7 +19,7 @@ const SchemaVersion = 1
 type Event struct {
 	Run     string
 	Source  string // who said it: "replayer", "planner", "cloud", or the worker's node
-	Seq     uint64 // counts the events of Source in this run, from 1
+	Seq     uint64 // counts the events of Source in this run, from FirstSeq
 	To      string // the node that a command is for, or "cloud"; empty on facts
 	Time    vtime.Time
 	Cause   ID // the event that led to this one; zero for the first of a chain
@@ -36,6 +36,14 @@ type Event struct {
 
 	Body Body
 }
+
+// FirstSeq is the number before the first of a worker's incarnation: its
+// process, counted from 0 and from 1 for those that joined a run in progress. A
+// new process numbers its events above all of the ones before.
+func FirstSeq(incarnation uint64) uint64 { return incarnation << 32 }
+
+// Incarnation is which of its source's processes published the event.
+func (e Event) Incarnation() uint64 { return e.Seq >> 32 }
 
 // ID names an event within its run.
 type ID struct {
@@ -88,7 +96,7 @@ func ClassOf(b Body) Class {
 	case RequestArrived:
 		return classArrival
 	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded,
-		PreemptionCancelled, RebalanceRecommended, SpotCapacityOffered, SpotCapacityWithdrawn, InstanceLaunched:
+		PreemptionCancelled, RebalanceRecommended, SpotCapacityOffered, SpotCapacityWithdrawn, InstanceLaunched, WorkerSilent, WorkerJoined:
 		return classFleet
 	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain, RequestFleet:
 		return classDispatch

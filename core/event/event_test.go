@@ -20,7 +20,7 @@ var classes = [][]event.Body{
 	},
 	{
 		event.RunStarted{}, event.AcquisitionNoticed{}, event.InstanceAcquired{}, event.PreemptionNoticed{},
-		event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{},
+		event.InstanceLost{}, event.ThroughputRequired{}, event.RunEnded{}, event.WorkerSilent{}, event.WorkerJoined{},
 		event.PreemptionCancelled{}, event.RebalanceRecommended{},
 		event.SpotCapacityOffered{}, event.SpotCapacityWithdrawn{}, event.InstanceLaunched{},
 	},

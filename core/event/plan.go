@@ -35,6 +35,11 @@ type SourcesGivenUp struct {
 	Until   vtime.Time
 }
 
+// WorkerSilent says that nobody has heard of the workers of nodes for too long
+// by the clock. It acts when it is read back; what they still say counts for
+// nothing until they join again.
+type WorkerSilent struct{ Nodes []string }
+
 // Candidate is one configuration with what the controller expects of it.
 type Candidate struct {
 	Config     topology.ParallelConfig
@@ -228,6 +233,7 @@ type RunFinished struct {
 // Kind implements Body.
 func (PlannerElected) Kind() Kind      { return "planner_elected" }
 func (SourcesGivenUp) Kind() Kind      { return "sources_given_up" }
+func (WorkerSilent) Kind() Kind        { return "worker_silent" }
 func (ConfigChosen) Kind() Kind        { return "config_chosen" }
 func (MigrationPlanned) Kind() Kind    { return "migration_planned" }
 func (ApplyMigration) Kind() Kind      { return "apply_migration" }

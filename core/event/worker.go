@@ -10,6 +10,10 @@ type ContextMigrated struct {
 	DiskBytes int64 // loaded from disk
 }
 
+// WorkerJoined says that a new process stands for a node from here on. Whatever
+// the node held is gone, and what earlier processes still say counts for nothing.
+type WorkerJoined struct{}
+
 // StageStarted says that this node's part of a stage can compute.
 type StageStarted struct {
 	Epoch    Epoch
@@ -102,6 +106,7 @@ type TimerFired struct {
 }
 
 // Kind implements Body.
+func (WorkerJoined) Kind() Kind      { return "worker_joined" }
 func (ContextMigrated) Kind() Kind   { return "context_migrated" }
 func (StageStarted) Kind() Kind      { return "stage_started" }
 func (BatchStarted) Kind() Kind      { return "batch_started" }

@@ -34,6 +34,7 @@ type Node struct {
 	Leaves vtime.Time // its deadline; vtime.Never without notice
 	Since  vtime.Time // when it joined
 	AtRisk bool       // more likely to go than others
+	Silent bool       // here, and paid for, but its worker does not answer
 }
 
 // Stay is a stretch of a node's life that has to be paid.
@@ -170,14 +171,14 @@ func (m *InstanceManager) All() []Node {
 
 // Staying lists the nodes that are here and have no deadline.
 func (m *InstanceManager) Staying() []Node {
-	return m.filter(func(n *Node) bool { return n.State == Ready })
+	return m.filter(func(n *Node) bool { return n.State == Ready && !n.Silent })
 }
 
 // Expected lists the nodes that will be here and stay once everything announced
 // up to at has happened.
 func (m *InstanceManager) Expected(at vtime.Time) []Node {
 	return m.filter(func(n *Node) bool {
-		return n.State == Ready || n.State == Booting && n.Joins <= at && n.Leaves == vtime.Never
+		return !n.Silent && (n.State == Ready || n.State == Booting && n.Joins <= at && n.Leaves == vtime.Never)
 	})
 }
 

@@ -175,12 +175,18 @@ func (m *MetaContextManager) timer(name string) {
 	}
 }
 
-// lose takes nodes out. Pipelines on them die at once, with what they had not
-// committed; so do pipelines that were still to receive context from them.
+// lose takes nodes out.
 func (m *MetaContextManager) lose(nodes []string) {
 	for _, stay := range m.fleet.Lose(nodes, m.emit.Now) {
 		m.account(stay)
 	}
+	m.strike(nodes)
+}
+
+// strike takes note that nodes hold nothing any more. Pipelines on them die at
+// once, with what they had not committed; so do pipelines that were still to
+// receive context from them.
+func (m *MetaContextManager) strike(nodes []string) {
 	orphans := m.orphans(nodes)
 	for _, n := range nodes {
 		m.deployed.held.Drop(n)

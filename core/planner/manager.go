@@ -158,6 +158,10 @@ func (m *MetaContextManager) take(ev event.Event) {
 		m.end(b.Reason)
 	case event.RequestArrived:
 		m.arrive(b)
+	case event.WorkerSilent:
+		m.silent(b.Nodes)
+	case event.WorkerJoined:
+		m.rejoined(ev.Source)
 	case event.StageStarted:
 		m.stageStarted(ev.Source, b)
 	case event.BatchStarted:

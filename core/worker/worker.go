@@ -38,6 +38,14 @@ func New(node string) *Worker {
 	return &Worker{node: node, emit: effect.Emitter{Source: node}}
 }
 
+// NewIncarnation returns the worker of node in a process that joins a run in
+// progress: it holds nothing of what earlier ones held.
+func NewIncarnation(node string, incarnation uint64) *Worker {
+	w := New(node)
+	w.emit.After = event.FirstSeq(incarnation)
+	return w
+}
+
 // Step takes one event and returns what to do about it. The worker's time is
 // the event's, and never runs back.
 func (w *Worker) Step(now vtime.Time, ev event.Event) []effect.Effect {

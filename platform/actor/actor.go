@@ -65,6 +65,9 @@ type Options struct {
 	// ReorderWait bounds, in wall time, how long an overdue event waits for a
 	// silent source.
 	ReorderWait time.Duration
+	// Incarnation is which of its source's processes this is; it numbers what
+	// the actor says on its own.
+	Incarnation uint64
 	// Observe, if set, sees every event that the core takes.
 	Observe func(event.Event)
 }
@@ -73,7 +76,7 @@ type Options struct {
 type role interface {
 	// observe reads the envelope of a delivered event and says whether the
 	// core is to take the event.
-	observe(ev event.Event) (take bool)
+	observe(ev event.Event, seq uint64) (take bool)
 	// replaying: what is read is known to have been answered, but for the end.
 	// Nothing is published and no clock is asked.
 	replaying() bool
@@ -191,10 +194,13 @@ func (a *actor) deliver(m bus.Message) {
 		a.Log.Warn("skip an event of another run", "subject", m.Subject, "seq", m.Seq, "run_in_event", ev.Run)
 		return
 	}
-	if !a.role.observe(ev) {
+	if !a.role.observe(ev, m.Seq) {
 		return
 	}
 	switch b := ev.Body.(type) {
+	case event.WorkerSilent, event.WorkerJoined:
+		// Nobody knew that this would come: it happens when it is read.
+		ev.Time = max(ev.Time, a.now)
 	case event.PlannerElected:
 		a.Core.Step(a.now, ev)
 		return
@@ -321,7 +327,7 @@ func (a *actor) publish(ctx context.Context) error {
 	if done, _ := a.role.done(); announce && !done {
 		a.marks++
 		a.outbox = append(a.outbox, event.Event{
-			Run: a.Run, Source: a.Name, Seq: a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,
+			Run: a.Run, Source: a.Name, Seq: event.FirstSeq(a.Incarnation) + a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,
 			Watermark: mark.time, Seen: mark.seen, Body: event.WatermarkAdvanced{},
 		})
 	}

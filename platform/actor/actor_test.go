@@ -273,7 +273,7 @@ func TestWorkerGoesAsFarAsThePlannerSays(t *testing.T) {
 		}}
 		o := r.options("a", core)
 		done := make(chan error, 1)
-		go func() { done <- actor.RunWorker(t.Context(), o, delays) }()
+		go func() { done <- actor.RunWorker(t.Context(), o, actor.Joining{}, delays) }()
 		synctest.Wait()
 		drain := event.Event{
 			Run: "r", Source: event.SourcePlanner, Seq: 5, To: "a", Time: 100 * ms, Version: event.SchemaVersion, Body: event.Drain{},
@@ -346,7 +346,7 @@ func TestActorEndsWithWhatEndsIt(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			core := &script{last: "never"}
-			if err := actor.RunWorker(ctx, r.options("a", core), delays); !errors.Is(err, context.DeadlineExceeded) {
+			if err := actor.RunWorker(ctx, r.options("a", core), actor.Joining{}, delays); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("it ends with %v", err)
 			}
 		})

@@ -40,6 +40,10 @@ type source struct {
 	promise vtime.Time // it sends nothing earlier, but for commands it has not seen
 	unseen  []sentCommand
 	silent  bool
+	// Of a worker: what earlier incarnations say is void; and so is everything
+	// until the next one joins, if the worker was found silent.
+	incarnation uint64
+	evicted     bool
 }
 
 type sentCommand struct {
@@ -60,7 +64,7 @@ func (s *source) bound(response time.Duration) vtime.Time {
 	return b
 }
 
-func (r *plannerRole) observe(ev event.Event) (take bool) {
+func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 	switch b := ev.Body.(type) {
 	case event.PlannerElected:
 		r.term = b.Term
@@ -72,11 +76,23 @@ func (r *plannerRole) observe(ev event.Event) (take bool) {
 			r.giveUp(b)
 		}
 		return ev.Term >= r.term
+	case event.WorkerSilent:
+		for _, node := range b.Nodes {
+			if w := r.worker(node); ev.Term >= r.term && !w.evicted {
+				*w = source{promise: vtime.Never, silent: true, incarnation: w.incarnation + 1, evicted: true}
+			}
+		}
+		return ev.Term >= r.term
 	}
 	if ev.Source == event.SourceReplayer {
 		r.replayer = source{promise: ev.Watermark}
 	} else {
 		w := r.worker(ev.Source)
+		if _, joined := ev.Body.(event.WorkerJoined); joined && ev.Incarnation() >= w.incarnation {
+			*w = source{incarnation: ev.Incarnation()}
+		} else if joined || ev.Incarnation() < w.incarnation || w.evicted {
+			return false
+		}
 		w.silent = false
 		w.promise = ev.Watermark
 		w.unseen = slices.DeleteFunc(w.unseen, func(c sentCommand) bool { return c.seq <= ev.Seen })

@@ -39,45 +39,45 @@ func TestPlannerBound(t *testing.T) {
 	}{
 		{"nobody has spoken", func(*plannerRole) {}, 0},
 		{"the replayer's next event", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 		}, 500 * ms},
 		{"a worker's next fact", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
-			r.observe(fact("a", 300*ms, 0))
-			r.observe(fact("b", 400*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
+			r.observe(fact("a", 300*ms, 0), 0)
+			r.observe(fact("b", 400*ms, 0), 0)
 		}, 300 * ms},
 		{"the answer to a command that is on its way", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
-			r.observe(fact("a", 300*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
+			r.observe(fact("a", 300*ms, 0), 0)
 			r.sent(command("a", 7, 110*ms))
 		}, 130 * ms},
 		{"also from a worker that never spoke", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 			r.sent(command("a", 7, 110*ms))
 		}, 130 * ms},
 		{"a promise that the command went into", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 			r.sent(command("a", 7, 110*ms))
-			r.observe(fact("a", 250*ms, 7))
+			r.observe(fact("a", 250*ms, 7), 0)
 		}, 250 * ms},
 		{"of two commands the one that did not", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 			r.sent(command("a", 7, 110*ms))
 			r.sent(command("a", 9, 150*ms))
-			r.observe(fact("a", vtime.Never, 8))
+			r.observe(fact("a", vtime.Never, 8), 0)
 		}, 170 * ms},
 		{"a worker that takes a promise back", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
-			r.observe(fact("a", vtime.Never, 0))
-			r.observe(fact("a", 240*ms, 0))
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
+			r.observe(fact("a", vtime.Never, 0), 0)
+			r.observe(fact("a", 240*ms, 0), 0)
 		}, 240 * ms},
 		{"the planner's own timers bound nothing", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, 500*ms, 0))
-			r.observe(event.Event{Source: "planner/timer", Body: event.TimerFired{}})
+			r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
+			r.observe(event.Event{Source: "planner/timer", Body: event.TimerFired{}}, 0)
 		}, 500 * ms},
 		{"an ended replayer and idle workers", func(r *plannerRole) {
-			r.observe(fact(event.SourceReplayer, vtime.Never, 0))
-			r.observe(fact("a", vtime.Never, 0))
+			r.observe(fact(event.SourceReplayer, vtime.Never, 0), 0)
+			r.observe(fact("a", vtime.Never, 0), 0)
 		}, vtime.Never},
 	} {
 		r := newPlannerRole()
@@ -92,15 +92,15 @@ func TestPlannerBound(t *testing.T) {
 // instant, nobody else, and takes them in again when they speak.
 func TestPlannerGoesOnWithoutTheSilent(t *testing.T) {
 	r := newPlannerRole()
-	r.observe(fact(event.SourceReplayer, 500*ms, 0))
+	r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 	for node, promise := range map[string]vtime.Time{"node-10": 100 * ms, "node-2": 200 * ms, "node-3": 201 * ms} {
-		r.observe(fact(node, promise, 0))
+		r.observe(fact(node, promise, 0), 0)
 	}
 	silent := r.silent(200 * ms)
 	if want := []string{"node-2", "node-10"}; !slices.Equal(silent, want) {
 		t.Errorf("silent are %v, want %v", silent, want)
 	}
-	r.observe(waiver(200*ms, "node-2", "node-10", "node-3")) // node-3 has spoken since
+	r.observe(waiver(200*ms, "node-2", "node-10", "node-3"), 0) // node-3 has spoken since
 	if got := r.bound(); got != 201*ms {
 		t.Errorf("bound %s, want that of node-3, 201 ms", got)
 	}
@@ -111,7 +111,7 @@ func TestPlannerGoesOnWithoutTheSilent(t *testing.T) {
 	if got := r.bound(); got != 201*ms {
 		t.Errorf("bound %s: a command to a silent worker is not waited for", got)
 	}
-	r.observe(fact("node-2", 150*ms, 1))
+	r.observe(fact("node-2", 150*ms, 1), 0)
 	if got := r.bound(); got != 150*ms {
 		t.Errorf("bound %s, want that of node-2, which is back", got)
 	}
@@ -119,7 +119,7 @@ func TestPlannerGoesOnWithoutTheSilent(t *testing.T) {
 	if want := []string{"node-2", "node-3", event.SourceReplayer}; !slices.Equal(silent, want) {
 		t.Errorf("silent are %v, want %v", silent, want)
 	}
-	r.observe(waiver(500*ms, silent...))
+	r.observe(waiver(500*ms, silent...), 0)
 	if got := r.bound(); got != vtime.Never {
 		t.Errorf("bound %s with nobody left", got)
 	}
@@ -146,8 +146,8 @@ func TestPlannerWatermark(t *testing.T) {
 		{name: "it never goes back", replayer: 500 * ms, worker: 120 * ms, next: 50 * ms, last: 80 * ms, want: 80 * ms},
 	} {
 		r := newPlannerRole()
-		r.observe(fact(event.SourceReplayer, c.replayer, 0))
-		r.observe(fact("a", c.worker, 0))
+		r.observe(fact(event.SourceReplayer, c.replayer, 0), 0)
+		r.observe(fact("a", c.worker, 0), 0)
 		if c.command {
 			r.sent(command("a", 1, 0))
 		}
@@ -169,9 +169,9 @@ func TestWorkerWatermark(t *testing.T) {
 	}
 	mark(100*ms, false, watermark{120 * ms, 0}, true)
 	mark(100*ms, false, watermark{120 * ms, 0}, false) // said already
-	r.observe(command("a", 4, 0))
+	r.observe(command("a", 4, 0), 0)
 	mark(100*ms, false, watermark{120 * ms, 4}, true)
-	r.observe(command("a", 3, 0)) // it has seen more than that
+	r.observe(command("a", 3, 0), 0) // it has seen more than that
 	mark(90*ms, true, watermark{110 * ms, 4}, false)
 	mark(90*ms, false, watermark{110 * ms, 4}, false) // a fact carried it
 	mark(vtime.Never, false, watermark{vtime.Never, 4}, true)
@@ -181,19 +181,19 @@ func TestWorkerWatermark(t *testing.T) {
 // about commands.
 func TestWorkerListensToThePlanner(t *testing.T) {
 	r := &workerRole{delays: delays, taken: make(map[uint64]bool)}
-	r.observe(fact(event.SourceReplayer, 500*ms, 9))
+	r.observe(fact(event.SourceReplayer, 500*ms, 9), 0)
 	if r.bound() != 0 || r.seen != 0 {
 		t.Errorf("bound %s, seen %d after a word of the replayer", r.bound(), r.seen)
 	}
-	r.observe(event.Event{Source: event.SourcePlanner, Watermark: 100 * ms, Body: event.WatermarkAdvanced{}})
-	r.observe(event.Event{Source: event.SourcePlanner, Watermark: 90 * ms, Body: event.WatermarkAdvanced{}})
+	r.observe(event.Event{Source: event.SourcePlanner, Watermark: 100 * ms, Body: event.WatermarkAdvanced{}}, 0)
+	r.observe(event.Event{Source: event.SourcePlanner, Watermark: 90 * ms, Body: event.WatermarkAdvanced{}}, 0)
 	if r.bound() != 100*ms {
 		t.Errorf("bound %s, want 100 ms", r.bound())
 	}
 	if r.over {
 		t.Error("done before the run has finished")
 	}
-	r.observe(event.Event{Source: event.SourcePlanner, Body: event.RunFinished{}})
+	r.observe(event.Event{Source: event.SourcePlanner, Body: event.RunFinished{}}, 0)
 	if !r.over {
 		t.Error("not done when the run has finished")
 	}

@@ -17,6 +17,8 @@ type Started struct {
 	Run   string
 	Start event.RunStarted
 	Seq   uint64 // of the message in the stream: where the run's readers begin
+	// Open: it had started before it was looked for.
+	Open bool
 }
 
 // EachRun calls play, on a goroutine of its own, for every run that starts
@@ -72,6 +74,7 @@ func eachRun(
 		})
 	}
 	for _, r := range open {
+		r.Open = true
 		begin(r)
 	}
 	for m := range sub.C() {

@@ -2,6 +2,8 @@ package actor
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/cost"
@@ -9,11 +11,17 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
+// ErrEvicted ends a worker that the planner found silent: it may join again.
+var ErrEvicted = errors.New("the planner goes on without this worker, which it found silent")
+
 // RunWorker drives a worker's core through one run, until the planner has
-// finished it.
-func RunWorker(ctx context.Context, o Options, d cost.Delays) error {
+// finished it. The input begins with the run; commands from before the joining
+// are not for this process. The error is ErrEvicted when the planner goes on
+// without it.
+func RunWorker(ctx context.Context, o Options, j Joining, d cost.Delays) error {
+	o.Incarnation = j.incarnation
 	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{
-		delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
+		node: o.Name, joined: j.seq, delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
 	}}
 	return a.run(ctx)
 }
@@ -24,6 +32,9 @@ const unsaid vtime.Time = -1
 // workerRole listens to the planner alone: the planner's watermark covers the
 // replayer's.
 type workerRole struct {
+	node    string
+	joined  uint64 // place in the stream
+	evicted bool
 	delays  cost.Delays
 	planner vtime.Time
 	seen    uint64
@@ -32,7 +43,11 @@ type workerRole struct {
 	over    bool
 }
 
-func (r *workerRole) observe(ev event.Event) (take bool) {
+func (r *workerRole) observe(ev event.Event, seq uint64) (take bool) {
+	if silent, ok := ev.Body.(event.WorkerSilent); ok {
+		r.evicted = r.evicted || seq > r.joined && slices.Contains(silent.Nodes, r.node)
+		return false
+	}
 	if ev.Source != event.SourcePlanner {
 		_, mark := ev.Body.(event.WatermarkAdvanced)
 		return !mark
@@ -46,7 +61,7 @@ func (r *workerRole) observe(ev event.Event) (take bool) {
 		return true
 	}
 	r.seen = max(r.seen, ev.Seq)
-	if ev.To != "" && r.taken[ev.Seq] {
+	if ev.To != "" && (r.taken[ev.Seq] || seq < r.joined) {
 		return false
 	}
 	r.taken[ev.Seq] = true
@@ -75,4 +90,9 @@ func (r *workerRole) mark(next vtime.Time, facts bool) (watermark, bool) {
 
 func (r *workerRole) timersOnStream() (term uint64, ok bool) { return 0, false }
 
-func (r *workerRole) done() (bool, error) { return r.over, nil }
+func (r *workerRole) done() (bool, error) {
+	if r.evicted && !r.over {
+		return true, ErrEvicted
+	}
+	return r.over, nil
+}

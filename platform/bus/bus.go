@@ -141,6 +141,19 @@ type KeyValue interface {
 	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 }
 
+// Signaller carries signals, which nobody keeps: who listens hears them, if it
+// can. Their subjects are below spot.signal.
+type Signaller interface {
+	// Signal tells whoever listens now.
+	Signal(ctx context.Context, subject string, data []byte) error
+	// Listen hears the signals that the filter selects, from now on. A signal
+	// may be lost, also when the listener is slow.
+	Listen(ctx context.Context, filter string) (Subscription, error)
+}
+
+// Signals are the subjects of signals.
+const Signals = "spot.signal.>"
+
 // Bus is all of it.
 type Bus interface {
 	Publisher
@@ -149,6 +162,7 @@ type Bus interface {
 	Consumer
 	Purger
 	KeyValue
+	Signaller
 	// Close flushes, ends all subscriptions with ErrClosed and lets go. The
 	// streams stay. Closing again does nothing.
 	Close() error

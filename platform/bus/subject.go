@@ -48,6 +48,21 @@ func CheckFilters(s Stream, filters []string) error {
 	return nil
 }
 
+// CheckSignal says whether a signal can have this subject, or a listener this
+// filter. The error wraps ErrSubject.
+func CheckSignal(filter string) error {
+	if err := checkTokens(filter); err != nil {
+		return err
+	}
+	if err := checkWildcards(filter); err != nil {
+		return err
+	}
+	if !covers(Signals, filter) {
+		return fmt.Errorf("%w: %q: signals are below %s", ErrSubject, filter, Signals)
+	}
+	return nil
+}
+
 // CheckDurable says whether name can be a durable consumer's.
 func CheckDurable(name string) error {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool {

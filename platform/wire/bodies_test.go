@@ -26,6 +26,7 @@ var runBodies = []event.Body{
 	event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
 	event.BatchCompleted{}, event.PipelineExited{}, event.RequestsJoined{}, event.RequestsLeft{},
 	event.WatermarkAdvanced{}, event.TimerFired{}, event.RunRecorded{}, event.PlannerElected{}, event.SourcesGivenUp{},
+	event.WorkerSilent{}, event.WorkerJoined{},
 }
 
 // controlBodies are the payloads that travel on their own.

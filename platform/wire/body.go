@@ -86,6 +86,10 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_PlannerElected{PlannerElected: inside(c, "planner_elected", b, plannerElectedOut)}
 	case event.SourcesGivenUp:
 		m.Body = &pb.Event_SourcesGivenUp{SourcesGivenUp: inside(c, "sources_given_up", b, sourcesGivenUpOut)}
+	case event.WorkerSilent:
+		m.Body = &pb.Event_WorkerSilent{WorkerSilent: inside(c, "worker_silent", b, workerSilentOut)}
+	case event.WorkerJoined:
+		m.Body = &pb.Event_WorkerJoined{WorkerJoined: new(pb.WorkerJoined)}
 	case nil:
 		c.fail("body", "is missing")
 	default:
@@ -174,6 +178,10 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "planner_elected", b.PlannerElected, plannerElectedIn)
 	case *pb.Event_SourcesGivenUp:
 		return inside(c, "sources_given_up", b.SourcesGivenUp, sourcesGivenUpIn)
+	case *pb.Event_WorkerSilent:
+		return inside(c, "worker_silent", b.WorkerSilent, workerSilentIn)
+	case *pb.Event_WorkerJoined:
+		return event.WorkerJoined{}
 	default:
 		if n := firstUnknown(m.ProtoReflect()); n != 0 {
 			c.fail("body", "is unknown to this build, or missing beside the unknown field %d", n)

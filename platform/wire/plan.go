@@ -228,3 +228,11 @@ func sourcesGivenUpOut(c *check, b event.SourcesGivenUp) *pb.SourcesGivenUp {
 func sourcesGivenUpIn(c *check, m *pb.SourcesGivenUp) event.SourcesGivenUp {
 	return event.SourcesGivenUp{Sources: c.texts("sources", m.Sources), Until: vtime.Time(m.UntilNs)}
 }
+
+func workerSilentOut(c *check, b event.WorkerSilent) *pb.WorkerSilent {
+	return &pb.WorkerSilent{Nodes: c.texts("nodes", b.Nodes)}
+}
+
+func workerSilentIn(c *check, m *pb.WorkerSilent) event.WorkerSilent {
+	return event.WorkerSilent{Nodes: c.texts("nodes", m.Nodes)}
+}

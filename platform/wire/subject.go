@@ -90,11 +90,11 @@ func placeOf(e event.Event) (string, error) {
 	case event.ConfigChosen, event.MigrationPlanned, event.RequestCompleted, event.RequestUnfinished,
 		event.RequestRefused, event.NodeTimeAccounted, event.RunFinished:
 		return "plan", nil
-	case event.TimerFired, event.PlannerElected, event.SourcesGivenUp:
+	case event.TimerFired, event.PlannerElected, event.SourcesGivenUp, event.WorkerSilent:
 		return "timer", nil
 	case event.RunRecorded:
 		return "record", nil
-	case event.ContextMigrated, event.StageStarted, event.BatchStarted, event.TokensCommitted,
+	case event.WorkerJoined, event.ContextMigrated, event.StageStarted, event.BatchStarted, event.TokensCommitted,
 		event.BatchCompleted, event.PipelineExited, event.RequestsJoined, event.RequestsLeft:
 		return factPlace(e.Source)
 	case event.WatermarkAdvanced:
@@ -148,6 +148,14 @@ func TimerFilter(run string) string { return filter(run, "timer.") }
 
 // ElectionFilter matches the elections of the run's planners.
 func ElectionFilter(run string) string { return kindFilter(run, "timer", event.PlannerElected{}) }
+
+// SilenceFilter matches the planner's word that workers are silent.
+func SilenceFilter(run string) string { return kindFilter(run, "timer", event.WorkerSilent{}) }
+
+// JoinFilter matches the joining of new processes for a node.
+func JoinFilter(run, node string) string {
+	return kindFilter(run, "worker."+wild(node)+".fact", event.WorkerJoined{})
+}
 
 // RecordFilter matches what the collector says.
 func RecordFilter(run string) string { return filter(run, "record.") }

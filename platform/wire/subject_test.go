@@ -22,7 +22,7 @@ func TestSubject(t *testing.T) {
 		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
 		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
 		"batch_completed": "fact", "pipeline_exited": "fact", "requests_joined": "fact", "requests_left": "fact", "watermark_advanced": "fact",
-		"timer_fired": "timer", "planner_elected": "timer", "sources_given_up": "timer", "run_recorded": "record",
+		"timer_fired": "timer", "planner_elected": "timer", "sources_given_up": "timer", "worker_silent": "timer", "worker_joined": "fact", "run_recorded": "record",
 	}
 	for _, b := range runBodies {
 		e := event.Event{Run: "e2e-1", Source: dns, Seq: 1, Body: b}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/oklog/run"
@@ -16,6 +17,7 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/heartbeat"
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
@@ -27,6 +29,7 @@ type Bus interface {
 	rollcall.Bus
 	bus.Appender
 	bus.KeyValue
+	bus.Signaller
 }
 
 // Options are what the service needs.
@@ -41,7 +44,13 @@ type Options struct {
 	// Holder names this process in the lease that one of several planners
 	// holds; the others stand by.
 	Holder string
+	// SilentAfter is how long, in wall time, a worker may be silent until the
+	// planner goes on without it. 0: DefaultSilentAfter.
+	SilentAfter time.Duration
 }
+
+// DefaultSilentAfter bears a few heartbeats that are lost.
+const DefaultSilentAfter = 5 * time.Second
 
 // leaseName is what the planners compete for.
 const leaseName = "planner"
@@ -51,11 +60,18 @@ const DefaultReorderWait = 2 * time.Second
 
 // Setup adds the service to the group.
 func Setup(g *run.Group, o Options) error {
-	s := &service{Options: o}
+	if o.SilentAfter <= 0 {
+		o.SilentAfter = DefaultSilentAfter
+	}
+	s := &service{Options: o, watch: heartbeat.NewWatch(o.Bus, o.Log, o.Holder, o.SilentAfter)}
 	if err := s.register(); err != nil {
 		return err
 	}
 	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error { return s.watch.Run(ctx) }, func(error) { cancel() })
+	}
 	standing := make(chan struct{}) // closed when this planner leads or stands by
 	{
 		ctx, cancel := context.WithCancel(context.Background())
@@ -89,6 +105,7 @@ func Setup(g *run.Group, o Options) error {
 
 type service struct {
 	Options
+	watch   *heartbeat.Watch
 	events  *prometheus.CounterVec
 	plans   prometheus.Counter
 	active  prometheus.Gauge
@@ -139,10 +156,20 @@ func (s *service) play(ctx context.Context, r actor.Started) error {
 	defer s.active.Dec()
 	log.Info("run led", "term", leadership.Term(), "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
 	manager := core.New(1)
+	here := newRollBook()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r.Run, leadership, pace, here) })
 	err = actor.RunPlanner(ctx, actor.Options{
 		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager), Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
-		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
+		Observe: func(ev event.Event) {
+			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
+			here.take(ev)
+		},
 	}, leadership, spec.Delays, manager.Finished)
 	if err == nil {
 		log.Info("run finished")

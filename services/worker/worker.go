@@ -22,14 +22,22 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/heartbeat"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
+// Bus is the part of a bus that the worker takes.
+type Bus interface {
+	rollcall.Bus
+	bus.Appender
+	bus.Signaller
+}
+
 // Options are what the service needs.
 type Options struct {
-	Bus rollcall.Bus
+	Bus Bus
 	// Nodes are the names that this worker stands for; "*" is every node of a
 	// run.
 	Nodes   []string
@@ -55,7 +63,7 @@ func Setup(g *run.Group, o Options) error {
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			err := actor.EachRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
+			err := actor.EachOpenRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
 			runs.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -74,6 +82,10 @@ func Setup(g *run.Group, o Options) error {
 			calls.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
+	}
+	{
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error { return heartbeat.Beat(ctx, o.Bus, o.Log, o.Nodes) }, func(error) { cancel() })
 	}
 	return nil
 }
@@ -126,22 +138,44 @@ func (s *service) standsFor(node string) bool {
 	return slices.Contains(s.Nodes, AllNodes) || slices.Contains(s.Nodes, node)
 }
 
+// playNode drives a node through a run. Where the run was in progress before
+// this process, and where the planner went on without it, it joins with nothing.
 func (s *service) playNode(ctx context.Context, r actor.Started, node string) error {
+	var j actor.Joining
+	for join := r.Open; ; join = true {
+		if join {
+			pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
+			if err != nil {
+				return err
+			}
+			if j, err = actor.Join(ctx, s.Bus, r.Run, node, pace.Now()); err != nil {
+				return fmt.Errorf("join run %s: %w", r.Run, err)
+			}
+			s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
+		}
+		if err := s.incarnate(ctx, r, node, j); !errors.Is(err, actor.ErrEvicted) {
+			return err
+		}
+	}
+}
+
+// incarnate drives a node through a run until it is over or goes on without it.
+func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j actor.Joining) error {
 	pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
 	if err != nil {
 		return err
 	}
 	input, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: r.Seq},
 		wire.FleetFilter(r.Run), wire.CommandFilter(r.Run, node),
-		wire.PlannerWatermarks(r.Run), wire.RunFinishedFilter(r.Run))
+		wire.PlannerWatermarks(r.Run), wire.RunFinishedFilter(r.Run), wire.SilenceFilter(r.Run))
 	if err != nil {
 		return fmt.Errorf("follow run %s: %w", r.Run, err)
 	}
 	s.nodes.Inc()
 	defer s.nodes.Dec()
 	return actor.RunWorker(ctx, actor.Options{
-		Run: r.Run, Name: node, Core: core.New(node), Bus: s.Bus, Input: input, Clock: pace,
+		Run: r.Run, Name: node, Core: core.NewIncarnation(node, j.Incarnation()), Bus: s.Bus, Input: input, Clock: pace,
 		Log: s.Log.With("run", r.Run, "node", node), ReorderWait: time.Hour,
 		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
-	}, r.Start.Spec.Delays)
+	}, j, r.Start.Spec.Delays)
 }

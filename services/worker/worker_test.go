@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // slowBus takes its time to begin to follow runs.
 type slowBus struct {
-	rollcall.Bus
+	worker.Bus
 	delay time.Duration
 }
 
@@ -42,7 +42,7 @@ func (b slowBus) Follow(ctx context.Context, s bus.Stream, from bus.Position, fi
 }
 
 // start runs a worker for nodes until stop, which it must survive cleanly.
-func start(t *testing.T, b rollcall.Bus, ready *obs.Readiness, nodes ...string) (stop func()) {
+func start(t *testing.T, b worker.Bus, ready *obs.Readiness, nodes ...string) (stop func()) {
 	t.Helper()
 	var g run.Group
 	err := worker.Setup(&g, worker.Options{

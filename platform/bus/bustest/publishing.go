@@ -22,6 +22,7 @@ var publishing = map[string]func(*testing.T, New){
 	"RepeatedIDAfterTheWindow":  repeatedIDAfterTheWindow,
 	"AppendTakesAPlaceOnce":     appendTakesAPlaceOnce,
 	"KeysChangeOneAtATime":      keysChangeOneAtATime,
+	"SignalsAreHeardNow":        signalsAreHeardNow,
 	"FlushStores":               flushStores,
 	"BadSubjectIsRefused":       badSubjectIsRefused,
 	"PublishWithEndedContext":   publishWithEndedContext,
@@ -163,6 +164,51 @@ func keysChangeOneAtATime(t *testing.T, open New) {
 		t.Errorf("revision %d follows %d, %v", second, first, err)
 	}
 	must("after the second", "b", true)
+}
+
+// signalsAreHeardNow, by those who listen, and by nobody later.
+func signalsAreHeardNow(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	signal := func(subject, text string) {
+		t.Helper()
+		if err := b.Signal(within(t), subject, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal("spot.signal.worker", "nobody hears this")
+	all, err := b.Listen(t.Context(), "spot.signal.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Stop()
+	workers, err := b.Listen(t.Context(), "spot.signal.worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal("spot.signal.planner", "p")
+	signal("spot.signal.worker", "w")
+	if m := next(t, all.C()); string(m.Data) != "p" || m.Subject != "spot.signal.planner" {
+		t.Errorf("heard %q on %s, want p", m.Data, m.Subject)
+	}
+	if m := next(t, all.C()); string(m.Data) != "w" {
+		t.Errorf("heard %q, want w", m.Data)
+	}
+	if m := next(t, workers.C()); string(m.Data) != "w" {
+		t.Errorf("heard %q, want w", m.Data)
+	}
+	workers.Stop()
+	for range workers.C() {
+		t.Error("heard something after the end")
+	}
+	if workers.Err() != nil {
+		t.Errorf("it ends with %v", workers.Err())
+	}
+	if err := b.Signal(within(t), "spot.run.r.x", nil); !errors.Is(err, bus.ErrSubject) {
+		t.Errorf("a signal outside %s: %v; want ErrSubject", bus.Signals, err)
+	}
+	if seq, err := b.LastSeq(within(t), bus.Runs); seq != 0 || err != nil {
+		t.Errorf("a stream has %d messages, %v", seq, err)
+	}
 }
 
 func streamsCountSeparately(t *testing.T, open New) {

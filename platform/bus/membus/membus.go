@@ -31,6 +31,8 @@ type Bus struct {
 	mu      sync.Mutex // orders readers.Go before readers.Wait
 	readers sync.WaitGroup
 
+	listeners listeners
+
 	keysMu sync.Mutex
 	keys   map[string]entry
 }

@@ -95,6 +95,8 @@ type Event struct {
 	//	*Event_RunRecorded
 	//	*Event_PlannerElected
 	//	*Event_SourcesGivenUp
+	//	*Event_WorkerSilent
+	//	*Event_WorkerJoined
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -558,6 +560,24 @@ func (x *Event) GetSourcesGivenUp() *SourcesGivenUp {
 	return nil
 }
 
+func (x *Event) GetWorkerSilent() *WorkerSilent {
+	if x != nil {
+		if x, ok := x.Body.(*Event_WorkerSilent); ok {
+			return x.WorkerSilent
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetWorkerJoined() *WorkerJoined {
+	if x != nil {
+		if x, ok := x.Body.(*Event_WorkerJoined); ok {
+			return x.WorkerJoined
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -718,6 +738,14 @@ type Event_SourcesGivenUp struct {
 	SourcesGivenUp *SourcesGivenUp `protobuf:"bytes,104,opt,name=sources_given_up,json=sourcesGivenUp,proto3,oneof"`
 }
 
+type Event_WorkerSilent struct {
+	WorkerSilent *WorkerSilent `protobuf:"bytes,105,opt,name=worker_silent,json=workerSilent,proto3,oneof"`
+}
+
+type Event_WorkerJoined struct {
+	WorkerJoined *WorkerJoined `protobuf:"bytes,106,opt,name=worker_joined,json=workerJoined,proto3,oneof"`
+}
+
 func (*Event_RunStarted) isEvent_Body() {}
 
 func (*Event_AcquisitionNoticed) isEvent_Body() {}
@@ -795,6 +823,10 @@ func (*Event_RunRecorded) isEvent_Body() {}
 func (*Event_PlannerElected) isEvent_Body() {}
 
 func (*Event_SourcesGivenUp) isEvent_Body() {}
+
+func (*Event_WorkerSilent) isEvent_Body() {}
+
+func (*Event_WorkerJoined) isEvent_Body() {}
 
 // EventId names an event within its run.
 type EventId struct {
@@ -944,7 +976,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xd5\x18\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xdb\x19\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -997,7 +1029,9 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"timerFired\x12>\n" +
 	"\frun_recorded\x18f \x01(\v2\x19.spotserve.v1.RunRecordedH\x00R\vrunRecorded\x12G\n" +
 	"\x0fplanner_elected\x18g \x01(\v2\x1c.spotserve.v1.PlannerElectedH\x00R\x0eplannerElected\x12H\n" +
-	"\x10sources_given_up\x18h \x01(\v2\x1c.spotserve.v1.SourcesGivenUpH\x00R\x0esourcesGivenUpB\x06\n" +
+	"\x10sources_given_up\x18h \x01(\v2\x1c.spotserve.v1.SourcesGivenUpH\x00R\x0esourcesGivenUp\x12A\n" +
+	"\rworker_silent\x18i \x01(\v2\x1a.spotserve.v1.WorkerSilentH\x00R\fworkerSilent\x12A\n" +
+	"\rworker_joined\x18j \x01(\v2\x1a.spotserve.v1.WorkerJoinedH\x00R\fworkerJoinedB\x06\n" +
 	"\x04body\"3\n" +
 	"\aEventId\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x10\n" +
@@ -1065,6 +1099,8 @@ var file_spotserve_v1_event_proto_goTypes = []any{
 	(*RunRecorded)(nil),           // 38: spotserve.v1.RunRecorded
 	(*PlannerElected)(nil),        // 39: spotserve.v1.PlannerElected
 	(*SourcesGivenUp)(nil),        // 40: spotserve.v1.SourcesGivenUp
+	(*WorkerSilent)(nil),          // 41: spotserve.v1.WorkerSilent
+	(*WorkerJoined)(nil),          // 42: spotserve.v1.WorkerJoined
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -1107,11 +1143,13 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	38, // 37: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
 	39, // 38: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
 	40, // 39: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	41, // 40: spotserve.v1.Event.worker_silent:type_name -> spotserve.v1.WorkerSilent
+	42, // 41: spotserve.v1.Event.worker_joined:type_name -> spotserve.v1.WorkerJoined
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -1164,6 +1202,8 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_RunRecorded)(nil),
 		(*Event_PlannerElected)(nil),
 		(*Event_SourcesGivenUp)(nil),
+		(*Event_WorkerSilent)(nil),
+		(*Event_WorkerJoined)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

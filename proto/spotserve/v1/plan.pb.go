@@ -1792,6 +1792,51 @@ func (x *SourcesGivenUp) GetUntilNs() int64 {
 	return 0
 }
 
+// WorkerSilent says that nobody has heard of the workers of nodes for too long.
+type WorkerSilent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []string               `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerSilent) Reset() {
+	*x = WorkerSilent{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerSilent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerSilent) ProtoMessage() {}
+
+func (x *WorkerSilent) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerSilent.ProtoReflect.Descriptor instead.
+func (*WorkerSilent) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WorkerSilent) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
 var File_spotserve_v1_plan_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_plan_proto_rawDesc = "" +
@@ -1946,7 +1991,9 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\"E\n" +
 	"\x0eSourcesGivenUp\x12\x18\n" +
 	"\asources\x18\x01 \x03(\tR\asources\x12\x19\n" +
-	"\buntil_ns\x18\x02 \x01(\x03R\auntilNs*[\n" +
+	"\buntil_ns\x18\x02 \x01(\x03R\auntilNs\"$\n" +
+	"\fWorkerSilent\x12\x14\n" +
+	"\x05nodes\x18\x01 \x03(\tR\x05nodes*[\n" +
 	"\vContextKind\x12\x1c\n" +
 	"\x18CONTEXT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CONTEXT_KIND_MODEL\x10\x01\x12\x16\n" +
@@ -1965,7 +2012,7 @@ func file_spotserve_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_spotserve_v1_plan_proto_goTypes = []any{
 	(ContextKind)(0),            // 0: spotserve.v1.ContextKind
 	(*Epoch)(nil),               // 1: spotserve.v1.Epoch
@@ -1990,8 +2037,9 @@ var file_spotserve_v1_plan_proto_goTypes = []any{
 	(*RunFinished)(nil),         // 20: spotserve.v1.RunFinished
 	(*PlannerElected)(nil),      // 21: spotserve.v1.PlannerElected
 	(*SourcesGivenUp)(nil),      // 22: spotserve.v1.SourcesGivenUp
-	(Market)(0),                 // 23: spotserve.v1.Market
-	(EndReason)(0),              // 24: spotserve.v1.EndReason
+	(*WorkerSilent)(nil),        // 23: spotserve.v1.WorkerSilent
+	(Market)(0),                 // 24: spotserve.v1.Market
+	(EndReason)(0),              // 25: spotserve.v1.EndReason
 }
 var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	4,  // 0: spotserve.v1.Placement.device:type_name -> spotserve.v1.Device
@@ -2016,8 +2064,8 @@ var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	13, // 19: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
 	1,  // 20: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
 	1,  // 21: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
-	23, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
-	24, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
+	24, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
+	25, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
 	24, // [24:24] is the sub-list for method output_type
 	24, // [24:24] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
@@ -2038,7 +2086,7 @@ func file_spotserve_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_plan_proto_rawDesc), len(file_spotserve_v1_plan_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

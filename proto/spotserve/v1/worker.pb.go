@@ -763,6 +763,43 @@ func (x *PipelineExited) GetComputed() int64 {
 	return 0
 }
 
+// WorkerJoined says that a new process stands for a node from here on.
+type WorkerJoined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkerJoined) Reset() {
+	*x = WorkerJoined{}
+	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkerJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkerJoined) ProtoMessage() {}
+
+func (x *WorkerJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkerJoined.ProtoReflect.Descriptor instead.
+func (*WorkerJoined) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{9}
+}
+
 var File_spotserve_v1_worker_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_worker_proto_rawDesc = "" +
@@ -826,7 +863,8 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\rstarted_at_ns\x18\x05 \x01(\x03R\vstartedAtNs\x128\n" +
 	"\vinterrupted\x18\x06 \x03(\v2\x16.spotserve.v1.ProgressR\vinterrupted\x12 \n" +
 	"\vunprocessed\x18\a \x03(\x04R\vunprocessed\x12\x1a\n" +
-	"\bcomputed\x18\b \x01(\x03R\bcomputedB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
+	"\bcomputed\x18\b \x01(\x03R\bcomputed\"\x0e\n" +
+	"\fWorkerJoinedB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
 
 var (
 	file_spotserve_v1_worker_proto_rawDescOnce sync.Once
@@ -840,7 +878,7 @@ func file_spotserve_v1_worker_proto_rawDescGZIP() []byte {
 	return file_spotserve_v1_worker_proto_rawDescData
 }
 
-var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_spotserve_v1_worker_proto_goTypes = []any{
 	(*ContextMigrated)(nil), // 0: spotserve.v1.ContextMigrated
 	(*StageStarted)(nil),    // 1: spotserve.v1.StageStarted
@@ -851,23 +889,24 @@ var file_spotserve_v1_worker_proto_goTypes = []any{
 	(*RequestsLeft)(nil),    // 6: spotserve.v1.RequestsLeft
 	(*Progress)(nil),        // 7: spotserve.v1.Progress
 	(*PipelineExited)(nil),  // 8: spotserve.v1.PipelineExited
-	(*Epoch)(nil),           // 9: spotserve.v1.Epoch
+	(*WorkerJoined)(nil),    // 9: spotserve.v1.WorkerJoined
+	(*Epoch)(nil),           // 10: spotserve.v1.Epoch
 }
 var file_spotserve_v1_worker_proto_depIdxs = []int32{
-	9, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
-	9, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
-	9, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
-	9, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
-	9, // 4: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
-	9, // 5: spotserve.v1.RequestsJoined.epoch:type_name -> spotserve.v1.Epoch
-	9, // 6: spotserve.v1.RequestsLeft.epoch:type_name -> spotserve.v1.Epoch
-	9, // 7: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
-	7, // 8: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	10, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
+	10, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
+	10, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
+	10, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
+	10, // 4: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
+	10, // 5: spotserve.v1.RequestsJoined.epoch:type_name -> spotserve.v1.Epoch
+	10, // 6: spotserve.v1.RequestsLeft.epoch:type_name -> spotserve.v1.Epoch
+	10, // 7: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
+	7,  // 8: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_worker_proto_init() }
@@ -882,7 +921,7 @@ func file_spotserve_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_worker_proto_rawDesc), len(file_spotserve_v1_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -68,6 +68,14 @@ func (f *Feed[T]) Send(v T) bool {
 	}
 }
 
+// TrySend hands v over if the buffer has room.
+func (f *Feed[T]) TrySend(v T) {
+	select {
+	case f.c <- v:
+	default:
+	}
+}
+
 // End closes C. The producer calls it once, after its last Send, with what made
 // it give up. A feed that the other side ended has no use for that error.
 func (f *Feed[T]) End(err error) {

@@ -1,0 +1,85 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+)
+
+// Signal implements bus.Signaller.
+func (b *Bus) Signal(ctx context.Context, subject string, data []byte) error {
+	if err := errors.Join(b.usable(ctx), bus.CheckSignal(subject)); err != nil {
+		return err
+	}
+	return b.link.do(ctx, b.open, func(c *conn) error {
+		if err := c.nc.Publish(subject, data); err != nil {
+			return fmt.Errorf("bus: signal %s: %w", subject, err)
+		}
+		return nil
+	})
+}
+
+// Listen implements bus.Signaller.
+func (b *Bus) Listen(ctx context.Context, filter string) (bus.Subscription, error) {
+	if err := errors.Join(b.usable(ctx), bus.CheckSignal(filter)); err != nil {
+		return nil, err
+	}
+	f := feed.New[bus.Message](ctx, b.open)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open.Err() != nil {
+		f.End(nil)
+		return nil, bus.ErrClosed
+	}
+	listening := make(chan error, 1)
+	b.readers.Go(func() { f.End(b.listen(f, filter, listening)) })
+	if err := <-listening; err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// listen goes from connection to connection until f is over. The first attempt
+// is told to listening.
+func (b *Bus) listen(f *feed.Feed[bus.Message], filter string, listening chan<- error) error {
+	ctx := f.Context()
+	for first := true; ; first = false {
+		c, err := b.link.conn(ctx, b.open)
+		if err == nil {
+			var sub *nats.Subscription
+			sub, err = c.nc.Subscribe(filter, func(m *nats.Msg) {
+				f.TrySend(bus.Message{Subject: m.Subject, Data: m.Data, Published: time.Now()})
+			})
+			if err == nil {
+				err = c.nc.FlushTimeout(apiWait) // now the server knows of it
+			}
+			if err == nil {
+				defer func() { _ = sub.Unsubscribe() }() // a lost connection has none left
+			}
+		}
+		if first {
+			listening <- err
+		}
+		if err != nil && ctx.Err() == nil && first {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			pause(ctx, firstPause)
+			continue
+		}
+		select {
+		case <-c.lost:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
