@@ -126,7 +126,9 @@ func (c Compare) costs() *plot.Plot {
 		most = max(most, cost.Max)
 		p.Add(costBar{float64(i), cost, lookOf(s.Look), len(s.Seeds) > 1})
 	}
-	p.X.Min, p.X.Max = -0.6, float64(len(c.Series))-0.4
+	const fewest = 4 // bars that the panel has room for
+	free := max(fewest-float64(len(c.Series)), 0) / 2
+	p.X.Min, p.X.Max = -0.6-free, float64(len(c.Series))-0.4+free
 	p.Y.Min, p.Y.Max = 0, most*1.12
 	return p
 }
