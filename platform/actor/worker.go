@@ -9,8 +9,8 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// RunWorker drives a worker's core through one run, until the planner has
-// finished it.
+// RunWorker drives a worker's core, or the cloud's, through one run, until the
+// planner has finished it.
 func RunWorker(ctx context.Context, o Options, d cost.Delays) error {
 	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{
 		delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
