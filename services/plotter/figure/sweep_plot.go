@@ -107,7 +107,7 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 	log := of.most == 0 && logarithmic(low, high)
 	if log {
 		p.Y.Label.Text += ", log"
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, fewLogTicks(5)
+		p.Y.Tick.Marker = logTicks(5)
 	}
 	var bands, lines []plot.Plotter
 	for i, l := range panel.Lines {
@@ -116,6 +116,11 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 			dx = (float64(i) - float64(len(panel.Lines)-1)/2) * min(dodge, 0.7/float64(len(panel.Lines)))
 		}
 		points := s.points(l, of, dx)
+		if log {
+			for j := range points.spread {
+				points.spread[j] = points.spread[j].log()
+			}
+		}
 		if points.Len() == 0 {
 			continue
 		}
@@ -169,22 +174,33 @@ func (s Sweep) scale(p *plot.Plot) {
 		return
 	}
 	low, high := s.Values[0], s.Values[n-1]
-	place := func(v float64) float64 { return v }
 	if logarithmic(low, high) {
 		p.X.Label.Text += ", log"
-		p.X.Scale, place = plot.LogScale{}, math.Log
 		p.X.Min, p.X.Max = widenedLog(low, high)
 	} else {
 		span := max(high-low, math.Abs(high)/2, smallestRange) * 0.06
 		p.X.Min, p.X.Max = low-span, high+span
 	}
-	from, to := place(p.X.Min), place(p.X.Max)
+	from, to := p.X.Min, p.X.Max
 	panels := vg.Length(max(len(s.Panels), 2)) // one is beside another metric
 	room := (bothColumns-2*border-columnGap*(panels-1))/panels - sweepAxis
 	style := textStyle(p.X.Tick.Label.Font, ink)
-	p.X.Tick.Marker = valueTicks(s.Values, s.X,
-		func(v float64) float64 { return (place(v) - from) / (to - from) },
+	p.X.Tick.Marker = valueTicks(s.onAxis(), s.X,
+		func(v float64) float64 { return (v - from) / (to - from) },
 		func(label string) float64 { return float64((style.Width(label) + 4) / safeWidth / room) })
+}
+
+// onAxis are the values as they stand on the x axis.
+func (s Sweep) onAxis() []float64 {
+	n := len(s.Values)
+	if !logarithmic(s.Values[0], s.Values[n-1]) {
+		return s.Values
+	}
+	logs := make([]float64, n)
+	for i, v := range s.Values {
+		logs[i] = math.Log10(v)
+	}
+	return logs
 }
 
 // points are the medians of a line that has the metric, moved by dx.
@@ -202,7 +218,7 @@ func (s Sweep) points(l SweepLine, of sweepMetric, dx float64) spreadPoints {
 		}
 		x := float64(pt.X) + dx
 		if len(s.Values) > 0 {
-			x = s.Values[pt.X]
+			x = s.onAxis()[pt.X]
 		}
 		out.x = append(out.x, x)
 		out.spread = append(out.spread, SpreadOf(values, func(v float64) float64 { return v }))

@@ -26,29 +26,24 @@ func roundTicks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// logTicks labels round numbers on a logarithmic axis, as many of each power
-// of ten as give at most eight labels.
-func logTicks(low, high float64) []plot.Tick { return fewLogTicks(8)(low, high) }
-
-// fewLogTicks are logTicks with another limit.
-func fewLogTicks(most int) plot.TickerFunc {
-	return func(low, high float64) []plot.Tick {
-		var ticks []plot.Tick
-		for _, factors := range [][]float64{{1, 1.5, 2, 3, 4, 5, 7}, {1, 2, 3, 5, 7}, {1, 2, 3, 5}, {1, 2, 5}, {1, 3}, {1}} {
-			ticks = nil
-			for power := math.Pow(10, math.Floor(math.Log10(low))); power <= high; power *= 10 {
-				for _, f := range factors {
-					if v := f * power; v >= low && v <= high {
-						ticks = append(ticks, tick(v))
-					}
+// logValues labels round numbers of a logarithmic axis, as many of each power of
+// ten as give at most so many labels.
+func logValues(low, high float64, most int) []plot.Tick {
+	var ticks []plot.Tick
+	for _, factors := range [][]float64{{1, 1.5, 2, 3, 4, 5, 7}, {1, 2, 3, 5, 7}, {1, 2, 3, 5}, {1, 2, 5}, {1, 3}, {1}} {
+		ticks = nil
+		for power := math.Pow(10, math.Floor(math.Log10(low))); power <= high; power *= 10 {
+			for _, f := range factors {
+				if v := f * power; v >= low && v <= high {
+					ticks = append(ticks, tick(v))
 				}
 			}
-			if len(ticks) <= most {
-				break
-			}
 		}
-		return ticks
+		if len(ticks) <= most {
+			break
+		}
 	}
+	return ticks
 }
 
 // valueTicks mark some values, ascending, and label each that has room beside
