@@ -174,8 +174,11 @@ func (s *settler) planFile(c *checker, has func(string) bool) {
 			c.positive("rescale.rate_rps", by.RateRPS, maxThroughput)
 		}
 	}
+	if len(s.doc.errs) > 0 {
+		return
+	}
 	path, ok := s.path("arrivals.file", a.File)
-	if len(s.doc.errs) > 0 || !ok {
+	if !ok {
 		return
 	}
 	recorded, err := s.files.arrivals(path)

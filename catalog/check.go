@@ -41,7 +41,7 @@ func (c *checker) text(key, value string) { c.holds(key, value != "", "is missin
 
 // positive requires a number in (0, limit].
 func (c *checker) positive(key string, value, limit float64) {
-	c.holds(key, value > 0 && value <= limit, "is %v, allowed is above 0 up to %v", value, limit)
+	c.holds(key, value > 0 && value <= limit, "is %s, allowed is above 0 up to %v", c.got(key, value), limit)
 }
 
 // notNegative requires a number in [0, limit].
@@ -51,7 +51,15 @@ func (c *checker) notNegative(key string, value, limit float64) {
 
 // count requires a whole number in [1, limit].
 func (c *checker) count(key string, value, limit int) {
-	c.holds(key, value >= 1 && value <= limit, "is %d, allowed is 1 to %d", value, limit)
+	c.holds(key, value >= 1 && value <= limit, "is %s, allowed is 1 to %d", c.got(key, value), limit)
+}
+
+// got is a value in an answer; one that is 0 because nobody gave it is missing.
+func (c *checker) got(key string, value any) string {
+	if c.doc != nil && !c.doc.has(c.name(key)) {
+		return "missing"
+	}
+	return fmt.Sprint(value)
 }
 
 // known requires that set has name.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -118,6 +120,7 @@ func customDocument(file string, text []byte) (*document, *yaml.Node, error) {
 func (d *document) err() error {
 	seen := make(map[string]bool)
 	var out []error
+	slices.SortStableFunc(d.errs, d.compareLines)
 	for _, err := range d.errs {
 		if seen[err.Error()] {
 			continue
@@ -129,6 +132,18 @@ func (d *document) err() error {
 		out = append(out, err)
 	}
 	return errors.Join(out...)
+}
+
+// compareLines orders errors as they stand in the file; those of other files come
+// last.
+func (d *document) compareLines(a, b error) int {
+	place := func(err error) int {
+		if e, ok := errors.AsType[*FileError](err); ok && e.File == d.file {
+			return e.Line
+		}
+		return math.MaxInt
+	}
+	return cmp.Compare(place(a), place(b))
 }
 
 // resolveCustom settles the one run that the text of a start stands for.
@@ -227,6 +242,7 @@ func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.
 		return lookUp(s.doc, key, node, known)
 	}
 	const base = "base"
+	before := len(s.doc.errs)
 	for _, e := range s.doc.entries(key, node) {
 		if e.key.Value == base {
 			from, ok := lookUp(s.doc, e.path, target(e.value), known)
@@ -237,11 +253,11 @@ func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.
 		}
 	}
 	s.doc.readStruct(key, node, reflect.ValueOf(&value).Elem(), base)
-	if len(s.doc.errs) > 0 {
+	if len(s.doc.errs) > before {
 		return value, false
 	}
 	value.checkAll(s.doc.part(key))
-	return value, len(s.doc.errs) == 0
+	return value, len(s.doc.errs) == before
 }
 
 // lookUp is the catalogue's entry that a node names.

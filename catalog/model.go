@@ -73,6 +73,7 @@ func (m modelFile) check(file string) error {
 }
 
 func (m modelFile) checkAll(c *checker) {
+	inferred := m.HeadDim == 0
 	m = m.filled()
 	c.text("name", m.Name)
 	c.count("layers", m.Layers, maxLayers)
@@ -83,6 +84,7 @@ func (m modelFile) checkAll(c *checker) {
 		c.count("heads", m.Heads, maxHeads)
 		c.count("kv_heads", m.KVHeads, maxHeads)
 		c.holds("kv_heads", m.KVHeads < 1 || m.Heads%m.KVHeads == 0, "is %d, allowed are divisors of heads (%d)", m.KVHeads, m.Heads)
+		c.holds("heads", m.HeadDim*m.Heads == m.Hidden || !inferred, "is %d, which does not divide hidden (%d): head_dim is missing", m.Heads, m.Hidden)
 		c.count("head_dim", m.HeadDim, maxHeads)
 		c.count("ffn", m.FFN, maxFFN)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -120,7 +121,7 @@ func (s *settler) estimateProfile(node *yaml.Node) {
 		return
 	}
 	gpu, ok := s.lib.gpus[s.instance.GPU]
-	s.doc.part("instance").holds("gpu", ok, "is %q, of which the catalogue knows no data sheet to estimate a profile from: allowed are %v, or a measured profile", s.instance.GPU, sorted(s.lib.gpus))
+	s.doc.part("instance").holds("gpu", ok, "is %q, of which the catalogue knows no data sheet to estimate a profile from: allowed are %s, or a measured profile", s.instance.GPU, strings.Join(sorted(s.lib.gpus), ", "))
 	s.doc.part("model").requireAt("", s.model.Heads > 0, "model %q: heads, ffn and vocabulary are missing, from which a profile could be estimated; no measured one is known for %s", s.model.Name, s.instance.GPU)
 	if len(s.doc.errs) > 0 {
 		return

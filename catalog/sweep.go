@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -148,7 +149,13 @@ func (d *document) axis(root *yaml.Node, e entry) (axis, bool) {
 	case ok:
 		path = short
 	case a.key == "instances":
-		path = "trace." + fleetKey(root) + ".instances"
+		if path = fleetKey(root); path == "" {
+			d.fail(e.key, "sweep.instances needs a trace of kind fixed or generate")
+			return a, false
+		}
+	case slices.Contains(notSwept, a.key):
+		d.fail(e.key, "key %q cannot be swept; seeds run every point with each seed", a.key)
+		return a, false
 	}
 	if a.key == "rate" && child(child(root, "arrivals"), "file") != nil {
 		path = "arrivals.rescale.rate_rps"
@@ -157,7 +164,7 @@ func (d *document) axis(root *yaml.Node, e entry) (axis, bool) {
 	if !slices.Contains(known, path) {
 		names := append(known, slices.Collect(maps.Keys(shortNames))...)
 		slices.Sort(names)
-		if near := nearest(a.key, names); near != "" {
+		if near := nearest(a.key, names); near != "" && levenshtein.ComputeDistance(a.key, near) <= len(a.key)/2 {
 			d.fail(e.key, "unknown key %q in sweep, did you mean %q?", a.key, near)
 		} else {
 			d.fail(e.key, "unknown key %q in sweep, allowed are keys of this file by their path (arrivals.rate_rps) and %s", a.key, strings.Join(sorted(shortNames), ", "))
@@ -175,12 +182,16 @@ func (d *document) axis(root *yaml.Node, e entry) (axis, bool) {
 	return a, true
 }
 
-// fleetKey is the key of the trace that says how many instances there are.
+// fleetKey is the path of the key that says how many instances the trace has; ""
+// if none does.
 func fleetKey(root *yaml.Node) string {
-	if child(child(root, "trace"), "generate") != nil {
-		return "generate"
+	trace := child(root, "trace")
+	for _, form := range []string{"fixed", "generate"} {
+		if child(trace, form) != nil {
+			return "trace." + form + ".instances"
+		}
 	}
-	return "fixed"
+	return ""
 }
 
 // pointOf is the i-th combination of the axes' values, the last axis varying
@@ -194,7 +205,12 @@ func (d *document) pointOf(whole *yaml.Node, axes []axis, i int) point {
 	}
 	stated := &yaml.Node{Kind: yaml.MappingNode}
 	for k, a := range axes {
-		set(p.root, a.path, chosen[k])
+		if len(a.path) == 1 && a.path[0] == "trace" && chosen[k].Kind == yaml.ScalarNode {
+			set(p.root, []string{"trace"}, &yaml.Node{Kind: yaml.MappingNode, Line: chosen[k].Line}) // a trace of the catalogue
+			set(p.root, []string{"trace", "name"}, chosen[k])
+		} else {
+			set(p.root, a.path, chosen[k])
+		}
 		value := experiment.SweepValue{Key: a.key, Value: oneLine(chosen[k])}
 		p.values = append(p.values, value)
 		stated.Content = append(stated.Content, text(value.Key), text(value.Value))

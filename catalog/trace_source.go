@@ -231,7 +231,8 @@ func (s *settler) inlineTrace(t traceSource) error {
 	if len(s.doc.errs) > 0 {
 		return nil
 	}
-	s.doc.part("trace").holds("end_s", t.EndS > 0, "is %v, allowed is above 0 up to %v: changes need an end", t.EndS, maxTrace.Seconds())
+	c := s.doc.part("trace")
+	c.holds("end_s", t.EndS > 0, "is %s, allowed is above 0 up to %v: changes need an end", c.got("end_s", t.EndS), maxTrace.Seconds())
 	if len(s.doc.errs) > 0 {
 		return nil
 	}
@@ -276,10 +277,23 @@ func (s *settler) checkProvision() {
 	c.holds("candidate_pool", p.CandidatePool >= 0 && p.CandidatePool <= maxInstances, "is %d, allowed is 0 to %d", p.CandidatePool, maxInstances)
 	c.notNegative("spot_start_s", p.SpotStartS, maxGraceS)
 	c.notNegative("on_demand_start_s", p.OnDemandStartS, maxGraceS)
+	s.checkCapacity()
+}
+
+// checkCapacity requires of the trace of a closed loop that it is spot capacity
+// and leaves the names of on-demand instances free.
+func (s *settler) checkCapacity() {
+	c := s.doc.part("trace")
 	for _, change := range s.trace.changes {
 		for _, i := range change.Instances {
-			s.doc.part("trace").require(i.Market == cost.Spot, "instance %s is on-demand: in a closed loop the trace is the spot capacity, on-demand instances are asked for (provision.on_demand)", i.Node)
-			s.doc.part("trace").require(!p.OnDemand || !onDemandName.MatchString(i.Node), "instance %q has the name of an on-demand instance of the closed loop", i.Node)
+			switch {
+			case i.Market != cost.Spot:
+				c.require(false, "instance %s is on-demand: in a closed loop the trace is the spot capacity, on-demand instances are asked for (provision.on_demand)", i.Node)
+				return
+			case s.file.Provision.OnDemand && onDemandName.MatchString(i.Node):
+				c.require(false, "instance %s has the name of an on-demand instance of the closed loop", i.Node)
+				return
+			}
 		}
 	}
 }

@@ -47,11 +47,13 @@ type ExperimentAccepted struct {
 	Run      string
 }
 
-// ExperimentRefused answers a start that cannot run.
+// ExperimentRefused answers a start that cannot run. With Run, it takes an
+// acceptance back before the run's turn.
 type ExperimentRefused struct {
 	StartSeq uint64
 	Reason   string
 	Allowed  []string
+	Run      string
 }
 
 // RollCalled asks all services to say who they are.

@@ -89,6 +89,9 @@ func (m *InstanceManager) Join(instances []experiment.Instance, now vtime.Time) 
 			continue
 		}
 		n.State, n.Since = Ready, now
+		if n.Leaves <= now {
+			n.Leaves = vtime.Never // the notice was of another instance of this name
+		}
 		if n.Leaves != vtime.Never {
 			n.State = GracePeriod
 		}

@@ -6,11 +6,11 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// nodes is where every node is in its life.
-type nodes map[string]*stay
+// nodes is where every node is in its life: its last stay and, because facts
+// are said a hop before they are taken, the one before.
+type nodes map[string]*[2]stay
 
-// stay is a node's last one. A plan counts it from the instant at which its facts
-// are taken, not from when they are said.
+// stay lasts from the instant at which its facts are taken.
 type stay struct {
 	since    vtime.Time
 	until    vtime.Time // vtime.Never while it lasts
@@ -19,8 +19,11 @@ type stay struct {
 
 func (n nodes) join(at vtime.Time, instances []experiment.Instance) {
 	for _, i := range instances {
-		if s := n[i.Node]; s == nil || s.until <= at {
-			n[i.Node] = &stay{since: at, until: vtime.Never}
+		switch s := n[i.Node]; {
+		case s == nil:
+			n[i.Node] = &[2]stay{{since: at, until: vtime.Never}, {since: vtime.Never}}
+		case s[0].until <= at:
+			s[1], s[0] = s[0], stay{since: at, until: vtime.Never}
 		}
 	}
 }
@@ -28,7 +31,7 @@ func (n nodes) join(at vtime.Time, instances []experiment.Instance) {
 func (n nodes) lose(at vtime.Time, names []string) {
 	for _, name := range names {
 		if s := n[name]; s != nil {
-			s.until = min(s.until, at)
+			s[0].until = min(s[0].until, at)
 		}
 	}
 }
@@ -36,7 +39,7 @@ func (n nodes) lose(at vtime.Time, names []string) {
 func (n nodes) release(names []string) {
 	for _, name := range names {
 		if s := n[name]; s != nil {
-			s.released = true
+			s[0].released = true
 		}
 	}
 }
@@ -46,12 +49,16 @@ func (n nodes) release(names []string) {
 func (c *Checker) works(ev event.Event, b event.ConfigChosen) {
 	for _, p := range b.Pipelines {
 		for _, name := range p.Nodes {
-			switch s := c.nodes[name]; {
-			case s == nil || s.since > ev.Time:
+			s := c.nodes[name]
+			if s != nil && s[0].since > ev.Time {
+				s = &[2]stay{s[1]}
+			}
+			switch {
+			case s == nil || s[0].since > ev.Time:
 				c.fail(8, ev, "pipeline %d of plan %s works on %s, which has not joined", p.Pipeline, b.Epoch, name)
-			case s.until < ev.Time:
-				c.fail(8, ev, "pipeline %d of plan %s works on %s, which went at %s", p.Pipeline, b.Epoch, name, s.until)
-			case s.released:
+			case s[0].until < ev.Time:
+				c.fail(8, ev, "pipeline %d of plan %s works on %s, which went at %s", p.Pipeline, b.Epoch, name, s[0].until)
+			case s[0].released:
 				c.fail(8, ev, "pipeline %d of plan %s works on %s, which was given back", p.Pipeline, b.Epoch, name)
 			}
 		}

@@ -88,7 +88,7 @@ func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 // request is what the controller is asked, for the throughput required at the
 // instant at.
 func (m *MetaContextManager) request(gpus int, at vtime.Time) tune.Request {
-	required := m.required.at(at)
+	required := m.required.at(max(at, m.emit.Now)) // an event may be overdue
 	r := tune.Request{
 		GPUs: gpus, GPUsPerInstance: m.spec.Instance.GPUs, RequiredThroughput: required, ArrivalRate: required,
 		Objective: m.spec.Objective, SLOP99: m.spec.SLOP99, Fewest: m.closedLoop(),

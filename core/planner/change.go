@@ -69,7 +69,7 @@ func (m *MetaContextManager) consider() {
 		m.adding = false
 		m.emit.Timer(timerAdd, vtime.Never)
 		m.phase = arranging
-		m.change = change{goal: g, lastExit: m.emit.Now}
+		m.change = change{goal: g, lastExit: m.emit.Now, batches: m.change.batches}
 		m.arrange()
 	}
 }

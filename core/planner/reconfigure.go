@@ -23,6 +23,9 @@ func (m *MetaContextManager) reconfigure() {
 	if len(first.kept) < len(before.pipelines) {
 		// The fleet has changed since: more pipelines have to stop.
 		m.phase = steady
+		if !m.policy.partial && !m.deployed.whole() {
+			m.deployed.broken = true // those that have exited are missed
+		}
 		m.consider()
 		return
 	}

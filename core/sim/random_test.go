@@ -77,9 +77,16 @@ func randomSchedule(seed uint64) schedule {
 	spec := pick(r, fixture.Small, fixture.Small, fixture.Small, fixture.OPT6B7, fixture.GPT20B)()
 	spec.Seed = seed
 	spec.Grace = pick(r, 0, 0, time.Second, 5*time.Second, 30*time.Second, 30*time.Second, 120*time.Second)
-	spec.Batching = pick(r, experiment.Pooled, experiment.IdleOnly)
+	spec.Batching = pick(r, experiment.Pooled, experiment.IdleOnly, experiment.Continuous)
 	spec.PoolDepth = 1 + r.IntN(2)
 	spec.BatchLimit = pick(r, 1, 2, 4, 4, 8)
+	if spec.Batching == experiment.Continuous && r.IntN(2) == 0 {
+		spec.BatchLimit = 1 + r.IntN(40)
+	}
+	if spec.Model.MinGPUs == 0 && r.IntN(3) == 0 {
+		spec.Model.KVBytesPerToken = 3_000_000 // memory for 2300 tokens beside the weights of one GPU
+	}
+	spec.LongestPrompt, spec.LongestOutput = pick(r, 0, 700, 1000), pick(r, 0, 200)
 	spec.CommitInterval = pick(r, 0, 1, 32, 32)
 	spec.Drain = r.IntN(2) == 0
 	if r.IntN(4) == 0 {
@@ -177,7 +184,7 @@ func settleFleet(r *rand.Rand, t *experiment.Timeline, present map[string]int) m
 
 func randomArrivals(r *rand.Rand, end vtime.Time) []experiment.Arrival {
 	var out []experiment.Arrival
-	for range r.IntN(60) {
+	for range r.IntN(pick(r, 60, 60, 60, 300)) {
 		a := experiment.Arrival{At: vtime.Time(r.Int64N(int64(end) + 1))}
 		if len(out) > 0 && r.IntN(4) == 0 {
 			a.At = out[len(out)-1].At

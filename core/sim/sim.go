@@ -32,12 +32,21 @@ var ErrStop = errors.New("the run is stopped")
 // it at once and is returned. The promises of docs/invariants.md are checked on
 // the way, and a broken one ends the run with an error.
 func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event) error) error {
+	s := newSimulation(run, spec, t, log)
+	for !s.manager.Finished() {
+		if err := s.round(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newSimulation(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event) error) *simulation {
 	s := &simulation{
-		run: run, player: replay.NewPlayer(run, event.RunStarted{Spec: spec}, t),
+		run: run, player: replay.NewPlayer(run, event.RunStarted{Spec: spec}, t), manager: planner.New(1),
 		workers: make(map[string]*actor), check: invariant.NewChecker(), log: log,
 	}
-	manager := planner.New(1)
-	s.planner = s.newActor(event.SourcePlanner, manager)
+	s.planner = s.newActor(event.SourcePlanner, s.manager)
 	for _, node := range spec.Nodes {
 		s.workers[node] = s.newActor(node, worker.New(node))
 	}
@@ -45,19 +54,22 @@ func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event
 		s.cloud = s.newActor(event.SourceCloud, cloud.New(t))
 	}
 	s.number()
-	for !manager.Finished() {
-		if !s.advance() {
-			return fmt.Errorf("simulation %s: nothing left to do before the run has finished", run)
-		}
-		if err := s.check.Err(); err != nil {
-			return fmt.Errorf("simulation %s: %w", run, err)
-		}
-		if s.stopping && !s.stopped {
-			s.stop()
-		}
-		if s.failed != nil {
-			return fmt.Errorf("simulation %s: %w", run, s.failed)
-		}
+	return s
+}
+
+// round takes one event, and looks at what came of it.
+func (s *simulation) round() error {
+	if !s.advance() {
+		return fmt.Errorf("simulation %s: nothing left to do before the run has finished", s.run)
+	}
+	if err := s.check.Err(); err != nil {
+		return fmt.Errorf("simulation %s: %w", s.run, err)
+	}
+	if s.stopping && !s.stopped {
+		s.stop()
+	}
+	if s.failed != nil {
+		return fmt.Errorf("simulation %s: %w", s.run, s.failed)
 	}
 	return nil
 }
@@ -78,7 +90,8 @@ type actor struct {
 type simulation struct {
 	run      string
 	player   *replay.Player
-	planner  *actor
+	manager  *planner.MetaContextManager
+	planner  *actor // of the manager
 	cloud    *actor // of a closed loop; nil without one
 	workers  map[string]*actor
 	actors   []*actor // by number

@@ -8,6 +8,7 @@ import (
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -23,8 +24,8 @@ func RunPlanner(ctx context.Context, o Options, l Leadership, d cost.Delays, fin
 	return a.run(ctx)
 }
 
-// plannerRole listens to the replayer and to every worker that it has
-// commanded.
+// plannerRole listens to the replayer, to the cloud of a closed loop, and to
+// every worker that it has commanded. The cloud is one more worker to it.
 type plannerRole struct {
 	delays   cost.Delays
 	finished func() bool
@@ -66,6 +67,11 @@ func (s *source) bound(response time.Duration) vtime.Time {
 
 func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 	switch b := ev.Body.(type) {
+	case event.RunStarted:
+		if b.Spec.Provision == experiment.ClosedLoop {
+			// The cloud goes by a timetable of its own, from the start on.
+			r.worker(event.SourceCloud).promise = vtime.Time(r.delays.Response)
+		}
 	case event.PlannerElected:
 		r.term = b.Term
 		return true
@@ -158,12 +164,15 @@ func (r *plannerRole) giveUp(b event.SourcesGivenUp) {
 
 // mark: what the planner takes next is not before its bound and not before its
 // agenda, and what it then commands takes effect one send delay later. It never
-// runs ahead of the replayer, whose facts the workers take too.
+// runs ahead of the replayer and the cloud, whose facts the workers take too.
 //
 // Nobody takes a watermark off the planner's facts, so it goes out on its own,
 // but only when a worker waits for it.
 func (r *plannerRole) mark(next vtime.Time, _ bool) (watermark, bool) {
 	m := min(min(r.bound(), next).Add(r.delays.Send), r.replayer.bound(0))
+	if cloud := r.workers[event.SourceCloud]; cloud != nil {
+		m = min(m, cloud.bound(r.delays.Response))
+	}
 	if m <= r.last {
 		return watermark{time: r.last}, false
 	}

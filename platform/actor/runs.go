@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -88,45 +89,41 @@ func eachRun(
 // OpenRuns returns the runs that have started and not finished, in the order of
 // their starts.
 func OpenRuns(ctx context.Context, b bus.Follower, log *slog.Logger) ([]Started, error) {
+	open, _, err := ReadRuns(ctx, b, log)
+	return open, err
+}
+
+// ReadRuns returns the open runs and the names of those that have finished.
+func ReadRuns(ctx context.Context, b bus.Follower, log *slog.Logger) (open []Started, finished map[string]bool, err error) {
 	filters := []string{wire.RunStartedFilter("*"), wire.RunFinishedFilter("*")}
 	var last uint64
 	for _, f := range filters {
 		m, _, err := b.Newest(ctx, bus.Runs, f)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		last = max(last, m.Seq)
 	}
+	finished = make(map[string]bool)
 	if last == 0 {
-		return nil, nil
+		return nil, finished, nil
 	}
 	sub, err := b.Follow(ctx, bus.Runs, bus.Position{}, filters...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer sub.Stop()
-	var open []Started
 	for m := range sub.C() {
 		if r, ok := started(m, log); ok {
 			open = append(open, r)
-		} else {
-			open = withoutFinished(open, m)
+		} else if run, ok := wire.FinishedRun(m.Subject); ok {
+			finished[run] = true
 		}
 		if m.Seq >= last {
-			return open, nil
+			return slices.DeleteFunc(open, func(r Started) bool { return finished[r.Run] }), finished, nil
 		}
 	}
-	return nil, errors.Join(ctx.Err(), sub.Err())
-}
-
-// withoutFinished takes the run out that m finishes.
-func withoutFinished(open []Started, m bus.Message) []Started {
-	for i, r := range open {
-		if bus.Match(wire.RunFinishedFilter(r.Run), m.Subject) {
-			return append(open[:i], open[i+1:]...)
-		}
-	}
-	return open
+	return nil, nil, errors.Join(ctx.Err(), sub.Err())
 }
 
 // started reads the start of a run; ok is false for any other message.

@@ -14,8 +14,8 @@ import (
 // ErrEvicted ends a worker that the planner found silent: it may join again.
 var ErrEvicted = errors.New("the planner goes on without this worker, which it found silent")
 
-// RunWorker drives a worker's core through one run, until the planner has
-// finished it. The input begins with the run; commands from before the joining
+// RunWorker drives a worker's core, or the cloud's, through one run, until the
+// planner has finished it. The input begins with the run; commands from before the joining
 // are not for this process. The error is ErrEvicted when the planner goes on
 // without it.
 func RunWorker(ctx context.Context, o Options, j Joining, d cost.Delays) error {

@@ -116,11 +116,11 @@ func acceptedIn(c *check, m *pb.ExperimentAccepted) event.ExperimentAccepted {
 }
 
 func refusedOut(c *check, b event.ExperimentRefused) *pb.ExperimentRefused {
-	return &pb.ExperimentRefused{StartSeq: b.StartSeq, Reason: c.text("reason", b.Reason), Allowed: b.Allowed}
+	return &pb.ExperimentRefused{StartSeq: b.StartSeq, Reason: c.text("reason", b.Reason), Allowed: b.Allowed, Run: b.Run}
 }
 
 func refusedIn(c *check, m *pb.ExperimentRefused) event.ExperimentRefused {
-	return event.ExperimentRefused{StartSeq: m.StartSeq, Reason: c.text("reason", m.Reason), Allowed: orNil(m.Allowed)}
+	return event.ExperimentRefused{StartSeq: m.StartSeq, Reason: c.text("reason", m.Reason), Allowed: orNil(m.Allowed), Run: m.Run}
 }
 
 func rollCalledIn(c *check, m *pb.RollCalled) event.RollCalled {

@@ -220,6 +220,17 @@ func RunStartedFilter(run string) string { return kindFilter(run, "fleet", event
 // RunFinishedFilter matches the closing of a run.
 func RunFinishedFilter(run string) string { return kindFilter(run, "plan", event.RunFinished{}) }
 
+// FinishedRun names the run that a message on the subject closes; ok is false if
+// it closes none.
+func FinishedRun(subject string) (run string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, "spot.run.")
+	if !ok {
+		return "", false
+	}
+	run, _, _ = strings.Cut(rest, ".")
+	return run, subject == RunFinishedFilter(run)
+}
+
 // PlannerWatermarks matches the planner's watermarks.
 func PlannerWatermarks(run string) string { return kindFilter(run, "plan", event.WatermarkAdvanced{}) }
 

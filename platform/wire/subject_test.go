@@ -181,3 +181,22 @@ func matches(filter, subject string) bool {
 	}
 	return len(fs) == len(ss)
 }
+
+// TestFinishedRun: only the end of a run closes it.
+func TestFinishedRun(t *testing.T) {
+	for subject, want := range map[string]string{
+		"spot.run.e2e-1.plan.run_finished":                  "e2e-1",
+		"spot.run.e2e-1.plan.run_finished.more":             "",
+		"spot.run.e2e-1.plan.config_chosen":                 "",
+		"spot.run.e2e-1.fleet.run_started":                  "",
+		"spot.run.e2e-1.worker.plan.fact.plan.run_finished": "",
+		"spot.control.experiment.start":                     "",
+		"spot.run.":                                         "",
+		"spot.run":                                          "",
+	} {
+		run, ok := wire.FinishedRun(subject)
+		if ok != (want != "") || ok && run != want {
+			t.Errorf("%s closes %q, %t; want %q", subject, run, ok, want)
+		}
+	}
+}

@@ -141,7 +141,7 @@ const (
 )
 
 func (s *SweepResult) draw(name string) (Figure, error) {
-	f := figure.Sweep{XName: s.Keys[xKey], X: s.names(xKey), Values: asNumbers(s.values(xKey))}
+	f := figure.Sweep{XName: axisName(s.Keys[xKey]), X: s.names(xKey), Values: asNumbers(s.values(xKey))}
 	xs := s.values(xKey)
 	panels := []string{""}
 	if len(s.Keys) > panelKey {
@@ -209,6 +209,19 @@ func (s *SweepResult) names(i int) []string {
 		}
 	}
 	return values
+}
+
+// axisName is a key of a sweep with its unit, where the key does not say it.
+func axisName(key string) string {
+	switch key {
+	case "rate":
+		return "rate (requests/s)"
+	case "grace", "slo":
+		return key + " (s)"
+	case "price":
+		return "spot price (USD/h)"
+	}
+	return key
 }
 
 // lineLabel names the line of a point; "" if there is one line only.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/replay"
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/actor"
@@ -42,6 +43,8 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 		return fmt.Errorf("trace-replayer: follow run %s: %w", q.run, err)
 	}
 	defer finished.Stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	wallStart := time.Now()
 	pace, err := clock.New(wallStart, q.spec.TimeScale)
 	if err != nil {
@@ -49,6 +52,13 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 	}
 	log := s.Log.With("run", q.run)
 	log.Info("run begins", "nodes", len(q.spec.Nodes), "requests", len(q.timeline.Arrivals), "end", q.timeline.End)
+	if q.spec.Provision == experiment.ClosedLoop {
+		wait, err := s.openCloud(ctx, q, pace, cancel)
+		if err != nil {
+			return err
+		}
+		defer wait()
+	}
 	player := replay.NewPlayer(q.run, event.RunStarted{Spec: q.spec, WallStart: wallStart.UnixNano()}, q.timeline)
 	var last event.Event
 	wake := time.NewTimer(0)
@@ -63,7 +73,7 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 			log.Info("run is stopped", "at", player.PeekTime())
 			// What is not promised to come later need not wait for its time.
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		for player.PeekTime() <= pace.Now() || stopped == nil && player.PeekTime() != vtime.Never {
 			last, _ = player.Next()
@@ -94,7 +104,7 @@ func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) e
 				return err
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

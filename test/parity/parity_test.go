@@ -27,7 +27,7 @@ type scene struct {
 }
 
 func (s scene) String() string {
-	return fmt.Sprintf("%s on %s, seed %d, x%g, %s arrivals", s.model, s.trace, s.seed, s.timeScale, s.arrivals)
+	return fmt.Sprintf("%s on %s, seed %d, x%g, %s arrivals %s", s.model, s.trace, s.seed, s.timeScale, s.arrivals, s.batching)
 }
 
 func (s scene) options() event.StartOptions {
@@ -52,6 +52,7 @@ var scenes = []scene{
 	{model: "20B", trace: "Bs+o", seed: 4, timeScale: 60, arrivals: "even", batching: "idle-only", rateWindowS: 30},
 	{model: "6.7B", trace: "As", seed: 5, timeScale: 60, arrivals: "artifact"},
 	{model: "30B", trace: "As", seed: 6, timeScale: 17.5, arrivals: "artifact", drain: true},
+	{model: "20B", trace: "Bs", seed: 10, timeScale: 60, arrivals: "gamma", batching: "continuous"},
 }
 
 func TestLiveRunEqualsVirtualRun(t *testing.T) {

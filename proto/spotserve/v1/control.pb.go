@@ -672,9 +672,11 @@ func (x *ExperimentAccepted) GetRun() string {
 type ExperimentRefused struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stream sequence of the start message.
-	StartSeq      uint64   `protobuf:"varint,2,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
-	Reason        string   `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Allowed       []string `protobuf:"bytes,5,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	StartSeq uint64   `protobuf:"varint,2,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
+	Reason   string   `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Allowed  []string `protobuf:"bytes,5,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// The run that was accepted under the start and that cannot begin any more.
+	Run           string `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -728,6 +730,13 @@ func (x *ExperimentRefused) GetAllowed() []string {
 		return x.Allowed
 	}
 	return nil
+}
+
+func (x *ExperimentRefused) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
 }
 
 // RollCalled asks all services to say who they are.
@@ -941,11 +950,12 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\x03run\x18\x02 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"I\n" +
 	"\x12ExperimentAccepted\x12\x1b\n" +
 	"\tstart_seq\x18\x02 \x01(\x04R\bstartSeq\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"h\n" +
+	"\x03run\x18\x03 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"z\n" +
 	"\x11ExperimentRefused\x12\x1b\n" +
 	"\tstart_seq\x18\x02 \x01(\x04R\bstartSeq\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\aallowed\x18\x05 \x03(\tR\aallowedJ\x04\b\x01\x10\x02\"&\n" +
+	"\aallowed\x18\x05 \x03(\tR\aallowed\x12\x10\n" +
+	"\x03run\x18\x06 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"&\n" +
 	"\n" +
 	"RollCalled\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04callJ\x04\b\x01\x10\x02\"Z\n" +

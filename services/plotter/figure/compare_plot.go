@@ -36,15 +36,14 @@ func curveLook(n int) look { return lookOf(n).scaled(0.8) }
 func (c Compare) curves() (*plot.Plot, error) {
 	p := newPlot()
 	p.X.Label.Text, p.Y.Label.Text = "Latency (s, log)", "Answered within it (%)"
-	p.X.Scale = plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(logTicks), plot.TickerFunc(roundTicks)
+	p.X.Tick.Marker = logTicks(8)
 	low, high := math.Inf(1), 0.0
 	var bands, lines []plot.Plotter
 	for _, s := range c.Series {
 		l := curveLook(s.Look)
 		line, band := s.curve()
 		for _, at := range slices.Concat(line, band) {
-			low, high = min(low, at.X), max(high, at.X)
+			low, high = min(low, math.Pow(10, at.X)), max(high, math.Pow(10, at.X))
 		}
 		if len(band) > 0 && len(s.Seeds) > 1 {
 			area, err := plotter.NewPolygon(band)
@@ -71,7 +70,7 @@ func (c Compare) curves() (*plot.Plot, error) {
 	}
 	if c.SLO > 0 {
 		low, high = min(low, c.SLO), max(high, c.SLO)
-		p.Add(verticals{[]float64{c.SLO}, draw.LineStyle{Color: ink, Width: 0.8, Dashes: []vg.Length{2, 2}}})
+		p.Add(verticals{[]float64{math.Log10(c.SLO)}, draw.LineStyle{Color: ink, Width: 0.8, Dashes: []vg.Length{2, 2}}})
 	}
 	if high == 0 {
 		low, high = smallestLatency, smallestLatency
@@ -83,8 +82,8 @@ func (c Compare) curves() (*plot.Plot, error) {
 	return p, nil
 }
 
-// curve returns the median curve in percent over seconds, as far as most seeds
-// get, and the outline of the band, as far as all do.
+// curve returns the median curve in percent over the logarithm of seconds, as
+// far as most seeds get, and the outline of the band, as far as all do.
 func (s CompareSeries) curve() (line, band plotter.XYs) {
 	var top plotter.XYs
 	for i := 1; i <= curveSteps; i++ {
@@ -93,6 +92,7 @@ func (s CompareSeries) curve() (line, band plotter.XYs) {
 		if math.IsInf(at.Median, 1) {
 			break
 		}
+		at = at.log()
 		line = append(line, plotter.XY{X: at.Median, Y: 100 * part})
 		if !math.IsInf(at.Max, 1) {
 			top = append(top, plotter.XY{X: at.Min, Y: 100 * part})
@@ -126,7 +126,9 @@ func (c Compare) costs() *plot.Plot {
 		most = max(most, cost.Max)
 		p.Add(costBar{float64(i), cost, lookOf(s.Look), len(s.Seeds) > 1})
 	}
-	p.X.Min, p.X.Max = -0.6, float64(len(c.Series))-0.4
+	const fewest = 4 // bars that the panel has room for
+	free := max(fewest-float64(len(c.Series)), 0) / 2
+	p.X.Min, p.X.Max = -0.6-free, float64(len(c.Series))-0.4+free
 	p.Y.Min, p.Y.Max = 0, most*1.12
 	return p
 }

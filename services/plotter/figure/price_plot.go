@@ -9,9 +9,6 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// smallestLatency, in seconds, is where a logarithmic axis ends: it has no 0.
-const smallestLatency = 1e-3
-
 // plot builds one panel: cost against one statistic of the latency. That axis
 // is logarithmic, because a fleet that is too small is slower by a factor.
 func (p Price) plot(label string, latency func(CostLatency) float64) (*plot.Plot, error) {
@@ -23,8 +20,7 @@ func (p Price) plot(label string, latency func(CostLatency) float64) (*plot.Plot
 	}
 	panel.X.Tick.Marker = plot.TickerFunc(roundTicks)
 	panel.Y.Label.Text = label
-	panel.Y.Scale = plot.LogScale{}
-	panel.Y.Tick.Marker = plot.TickerFunc(logTicks)
+	panel.Y.Tick.Marker = logTicks(8)
 
 	var marks []plot.Plotter
 	var tags tags
@@ -60,7 +56,7 @@ func (p Price) plot(label string, latency func(CostLatency) float64) (*plot.Plot
 	panel.Add(marks...)
 	panel.Add(&tags)
 	panel.X.Min, panel.X.Max = widened(panel.X.Min, panel.X.Max)
-	panel.Y.Min, panel.Y.Max = widenedLog(panel.Y.Min, panel.Y.Max)
+	panel.Y.Min, panel.Y.Max = widenedLog(math.Pow(10, panel.Y.Min), math.Pow(10, panel.Y.Max))
 	return panel, nil
 }
 
@@ -72,7 +68,8 @@ func pointLook(n int) look {
 	return l
 }
 
-// pricePoints are medians with their spreads, in the units of the axes. It
+// pricePoints are medians with their spreads, in the units of the axes; the
+// latency is a logarithm. It
 // implements the interfaces of the plotting library.
 type pricePoints struct{ cost, latency []Spread }
 
@@ -80,7 +77,7 @@ func (s PriceSeries) spreads(unit float64, latency func(CostLatency) float64) pr
 	var p pricePoints
 	for _, pt := range s.Points {
 		p.cost = append(p.cost, SpreadOf(pt.Seeds, func(v CostLatency) float64 { return v.USDPerToken / unit }))
-		p.latency = append(p.latency, SpreadOf(pt.Seeds, func(v CostLatency) float64 { return max(latency(v), smallestLatency) }))
+		p.latency = append(p.latency, SpreadOf(pt.Seeds, func(v CostLatency) float64 { return max(latency(v), smallestLatency) }).log())
 	}
 	return p
 }
@@ -124,15 +121,4 @@ func widened(low, high float64) (from, to float64) {
 	const margin, least = 0.1, 0.5 // of the span, of the largest value
 	span := max(high-low, high*least, smallestRange)
 	return max(0, low-span*margin), high + span*margin
-}
-
-// widenedLog adds a margin to the range of a logarithmic axis, which spans at
-// least a factor of four.
-func widenedLog(low, high float64) (from, to float64) {
-	const margin, least = 1.2, 4
-	low, high = low/margin, high*margin
-	if f := math.Sqrt(least * low / high); f > 1 {
-		low, high = low/f, high*f
-	}
-	return low, high
 }

@@ -56,7 +56,7 @@ func sweepMetrics() [4]sweepMetric {
 	return [4]sweepMetric{
 		{"Average (s)", func(m SweepMeasure) float64 { return m.Avg }, 0},
 		{"P99 (s)", func(m SweepMeasure) float64 { return m.P99 }, 0},
-		{"USD per million tokens", func(m SweepMeasure) float64 { return 1e6 * m.USDPerToken }, 0},
+		{"USD/M tokens", func(m SweepMeasure) float64 { return 1e6 * m.USDPerToken }, 0},
 		{"Completed (%)", func(m SweepMeasure) float64 { return 100 * m.Completed }, 100},
 	}
 }

@@ -10,7 +10,9 @@ import (
 
 // How a sweep is laid out.
 const (
-	sweepPanel = 1.7 * vg.Inch // height
+	sweepPanel  = 1.7 * vg.Inch  // height
+	sweepPanels = 1.45 * vg.Inch // height of one of many
+	sweepAxis   = vg.Length(45)  // width of a y axis with its labels
 	// wideRange is the factor between values from which on an axis is logarithmic.
 	wideRange = 20
 )
@@ -39,7 +41,7 @@ func (s Sweep) page() (page, error) {
 		}
 	} else {
 		for i, row := range rows {
-			of := gridRow{panels: row, height: sweepPanel * 0.85}
+			of := gridRow{panels: row, height: sweepPanels}
 			for j, p := range row {
 				if j > 0 {
 					p.Y.Label.Text = ""
@@ -101,12 +103,11 @@ func logarithmic(low, high float64) bool { return low > 0 && high/low >= wideRan
 func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.Plot, error) {
 	p := newPlot()
 	smallTicks(p, smallText+1)
-	s.scale(p)
 	p.Y.Label.Text = of.name
 	log := of.most == 0 && logarithmic(low, high)
 	if log {
 		p.Y.Label.Text += ", log"
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
+		p.Y.Tick.Marker = logTicks(5)
 	}
 	var bands, lines []plot.Plotter
 	for i, l := range panel.Lines {
@@ -115,6 +116,11 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 			dx = (float64(i) - float64(len(panel.Lines)-1)/2) * min(dodge, 0.7/float64(len(panel.Lines)))
 		}
 		points := s.points(l, of, dx)
+		if log {
+			for j := range points.spread {
+				points.spread[j] = points.spread[j].log()
+			}
+		}
 		if points.Len() == 0 {
 			continue
 		}
@@ -142,7 +148,7 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 	}
 	p.Add(bands...)
 	p.Add(lines...)
-	s.limit(p)
+	s.scale(p) // after Add, which widens axes
 	switch {
 	case of.most > 0:
 		p.Y.Min, p.Y.Max = 0, of.most*headroom
@@ -154,39 +160,47 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 	return p, nil
 }
 
-// scale sets the x axis up: numbers or names.
+// scale sets the x axis up: numbers or names. All panels have the same.
 func (s Sweep) scale(p *plot.Plot) {
 	p.X.Label.Text = s.XName
-	switch n := len(s.Values); {
-	case n == 0:
-		p.X.Tick.Marker = plot.TickerFunc(func(_, _ float64) []plot.Tick {
-			var ticks []plot.Tick
-			for i, name := range s.X {
-				ticks = append(ticks, plot.Tick{Value: float64(i), Label: name})
-			}
-			return ticks
-		})
-		p.X.Tick.Length = 0
-	case logarithmic(s.Values[0], s.Values[n-1]):
-		p.X.Label.Text += " (log)"
-		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
-	default:
-		p.X.Tick.Marker = plot.TickerFunc(roundTicks)
-	}
-}
-
-// limit sets the ends of the x axis. All panels have the same.
-func (s Sweep) limit(p *plot.Plot) {
-	switch n := len(s.Values); {
-	case n == 0:
+	n := len(s.Values)
+	if n == 0 {
 		p.X.Min, p.X.Max = -0.5, float64(len(s.X))-0.5
-	case logarithmic(s.Values[0], s.Values[n-1]):
-		p.X.Min, p.X.Max = widenedLog(s.Values[0], s.Values[n-1])
-	default:
-		low, high := s.Values[0], s.Values[n-1]
+		ticks := make(plot.ConstantTicks, len(s.X))
+		for i, name := range s.X {
+			ticks[i] = plot.Tick{Value: float64(i), Label: name}
+		}
+		p.X.Tick.Marker, p.X.Tick.Length = ticks, 0
+		return
+	}
+	low, high := s.Values[0], s.Values[n-1]
+	if logarithmic(low, high) {
+		p.X.Label.Text += ", log"
+		p.X.Min, p.X.Max = widenedLog(low, high)
+	} else {
 		span := max(high-low, math.Abs(high)/2, smallestRange) * 0.06
 		p.X.Min, p.X.Max = low-span, high+span
 	}
+	from, to := p.X.Min, p.X.Max
+	panels := vg.Length(max(len(s.Panels), 2)) // one is beside another metric
+	room := (bothColumns-2*border-columnGap*(panels-1))/panels - sweepAxis
+	style := textStyle(p.X.Tick.Label.Font, ink)
+	p.X.Tick.Marker = valueTicks(s.onAxis(), s.X,
+		func(v float64) float64 { return (v - from) / (to - from) },
+		func(label string) float64 { return float64((style.Width(label) + 4) / safeWidth / room) })
+}
+
+// onAxis are the values as they stand on the x axis.
+func (s Sweep) onAxis() []float64 {
+	n := len(s.Values)
+	if !logarithmic(s.Values[0], s.Values[n-1]) {
+		return s.Values
+	}
+	logs := make([]float64, n)
+	for i, v := range s.Values {
+		logs[i] = math.Log10(v)
+	}
+	return logs
 }
 
 // points are the medians of a line that has the metric, moved by dx.
@@ -204,7 +218,7 @@ func (s Sweep) points(l SweepLine, of sweepMetric, dx float64) spreadPoints {
 		}
 		x := float64(pt.X) + dx
 		if len(s.Values) > 0 {
-			x = s.Values[pt.X]
+			x = s.onAxis()[pt.X]
 		}
 		out.x = append(out.x, x)
 		out.spread = append(out.spread, SpreadOf(values, func(v float64) float64 { return v }))

@@ -26,10 +26,9 @@ func roundTicks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// logTicks labels round numbers on a logarithmic axis, as many of each power
-// of ten as give at most eight labels.
-func logTicks(low, high float64) []plot.Tick {
-	const most = 8
+// logValues labels round numbers of a logarithmic axis, as many of each power of
+// ten as give at most so many labels.
+func logValues(low, high float64, most int) []plot.Tick {
 	var ticks []plot.Tick
 	for _, factors := range [][]float64{{1, 1.5, 2, 3, 4, 5, 7}, {1, 2, 3, 5, 7}, {1, 2, 3, 5}, {1, 2, 5}, {1, 3}, {1}} {
 		ticks = nil
@@ -45,6 +44,26 @@ func logTicks(low, high float64) []plot.Tick {
 		}
 	}
 	return ticks
+}
+
+// valueTicks mark some values, ascending, and label each that has room beside
+// the label before it: at is where a value stands on the axis, and width how
+// much of that a label needs.
+func valueTicks(values []float64, labels []string, at func(float64) float64, width func(string) float64) plot.TickerFunc {
+	return func(_, _ float64) []plot.Tick {
+		var ticks []plot.Tick
+		free := math.Inf(-1)
+		for i, v := range values {
+			t := plot.Tick{Value: v}
+			half := width(labels[i]) / 2
+			if at(v)-half >= free {
+				t.Label = labels[i]
+				free = at(v) + half
+			}
+			ticks = append(ticks, t)
+		}
+		return ticks
+	}
 }
 
 // timeTicks labels seconds where minutes and hours are whole, at most thirteen
@@ -69,5 +88,8 @@ func timeTicks(low, high float64) []plot.Tick {
 }
 
 func tick(v float64) plot.Tick {
+	if v == 0 {
+		v = 0 // not -0
+	}
 	return plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)}
 }

@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,20 +39,17 @@ func Custom(ctx context.Context, r store.Reader, name string, o Options) (*Repor
 		return nil, err
 	}
 	section := Section{Name: name, Title: name + ": " + strings.Join(s.Keys, " x "), Figures: []plotter.Figure{s.Figure}}
-	t := Table{}
+	var heads []Column
 	for _, key := range s.Keys {
-		t.Columns = append(t.Columns, Column{key, false})
+		heads = append(heads, Column{key, false})
 	}
+	var points [][]string
 	var groups []plotter.Group
 	for _, p := range s.Points {
+		points = append(points, p.Values)
 		groups = append(groups, plotter.Group{Runs: p.Runs})
 	}
-	columns, rows, results := summaries(groups)
-	t.Columns = append(t.Columns, columns...)
-	for i, row := range rows {
-		t.Rows = append(t.Rows, slices.Concat(s.Points[i].Values, row))
-	}
-	section.Tables, section.Results = []Table{t}, results
+	section.Tables, section.Results = summaries(heads, points, groups)
 	if len(s.Varying) > 0 {
 		section.Notes = append(section.Notes, "What differs between the points, beside the sweep's own keys: "+strings.Join(s.Varying, ", ")+".")
 	}
@@ -95,12 +91,11 @@ func Compare(ctx context.Context, r store.Reader, names []string, fold bool) (*R
 		return nil, err
 	}
 	s := Section{Name: "compare", Title: "Runs side by side", Figures: []plotter.Figure{c.Figure}}
-	columns, rows, results := summaries(c.Groups)
-	t := Table{Columns: append([]Column{{"run", false}}, columns...)}
-	for i, row := range rows {
-		t.Rows = append(t.Rows, append([]string{c.Groups[i].Label}, row...))
+	labels := make([][]string, len(c.Groups))
+	for i, g := range c.Groups {
+		labels[i] = []string{g.Label}
 	}
-	s.Tables, s.Results = []Table{t}, results
+	s.Tables, s.Results = summaries([]Column{{"run", false}}, labels, c.Groups)
 	if len(c.Different) > 0 {
 		s.Notes = append(s.Notes, "They differ in: "+strings.Join(c.Different, ", ")+".")
 	}
@@ -110,34 +105,41 @@ func Compare(ctx context.Context, r store.Reader, names []string, fold bool) (*R
 	}, nil
 }
 
-// summaries are the columns, rows and numbers of runs side by side. The share
-// within the SLO is there if a run names one.
-func summaries(groups []plotter.Group) (columns []Column, rows [][]string, results []Result) {
+// summaries are two tables of runs side by side, latency and cost, and the
+// numbers behind them. heads and names are the first columns. The share within
+// the SLO is there if a run names one.
+func summaries(heads []Column, names [][]string, groups []plotter.Group) ([]Table, []Result) {
 	slo := slices.ContainsFunc(groups, func(g plotter.Group) bool {
 		return slices.ContainsFunc(g.Runs, func(m plotter.Measured) bool { return m.SLO > 0 })
 	})
-	columns = []Column{
+	latency := Table{Title: "Latency", Columns: slices.Concat(heads, []Column{
 		seedsColumn(), {"completed", true}, {"not completed", true},
 		{"average, s", true}, {"P50, s", true}, {"P90, s", true}, {"P99, s", true},
-	}
+	})}
 	if slo {
-		columns = append(columns, Column{"within SLO", true})
+		latency.Columns = append(latency.Columns, Column{"within SLO", true})
 	}
-	columns = append(columns, Column{"USD", true}, Column{"USD per million tokens", true},
-		Column{"spot node minutes", true}, Column{"on-demand node minutes", true}, Column{"interruptions", true}, Column{"tokens recomputed", true})
-	for _, g := range groups {
+	cost := Table{Title: "Cost and interruptions", Columns: slices.Concat(heads, []Column{
+		{"USD", true}, {"USD per million tokens", true}, {"spot node minutes", true}, {"on-demand node minutes", true},
+		{"interruptions", true}, {"tokens recomputed", true},
+	})}
+	var results []Result
+	for i, g := range groups {
 		r := measure(g.Runs, nil)
 		r.Name, r.Sweep = g.Runs[0].Name, plotter.SweepOf(g.Runs[0].Run)
-		row := []string{
+		row := slices.Concat(names[i], []string{
 			strconv.Itoa(len(g.Runs)), r.whole("completed"), r.whole("unfinished"),
 			r.seconds("avg_s"), r.seconds("p50_s"), r.seconds("p90_s"), r.seconds("p99_s"),
-		}
+		})
 		if slo {
-			row = append(row, r.write("slo_share", func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }))
+			row = append(row, r.write("slo_share", func(v float64) string { return fixed(100*v, 1) + " %" }))
 		}
-		row = append(row, r.write("cost_usd", func(v float64) string { return fixed(v, 2) }), r.perMillion("usd_per_token"),
-			r.whole("spot_minutes"), r.whole("on_demand_minutes"), r.whole("interruptions"), r.whole("tokens_recomputed"))
-		rows, results = append(rows, row), append(results, r)
+		latency.Rows = append(latency.Rows, row)
+		cost.Rows = append(cost.Rows, slices.Concat(names[i], []string{
+			r.write("cost_usd", func(v float64) string { return fixed(v, 2) }), r.perMillion("usd_per_token"),
+			r.whole("spot_minutes"), r.whole("on_demand_minutes"), r.whole("interruptions"), r.whole("tokens_recomputed"),
+		}))
+		results = append(results, r)
 	}
-	return columns, rows, results
+	return []Table{latency, cost}, results
 }

@@ -79,6 +79,7 @@ func (a *app) plot() *cobra.Command {
 	for _, f := range plotCommands() {
 		names = append(names, f.name)
 	}
+	names = append(names, "sweep")
 	cmd := &cobra.Command{
 		Use:   "plot",
 		Short: "draw a figure of the runs in the store",
@@ -90,6 +91,55 @@ func (a *app) plot() *cobra.Command {
 	for _, f := range plotCommands() {
 		cmd.AddCommand(a.plotFigure(f))
 	}
+	cmd.AddCommand(a.plotSweep())
+	return cmd
+}
+
+// outUsage is the help of the flag that names a figure's file.
+const outUsage = "file to write, .png, .svg or .pdf (default in <data>/figures)"
+
+// saveFigure draws a figure into a file, by default among the figures of the
+// data folder, says what it lacks, and returns the file.
+func (a *app) saveFigure(f plotter.Figure, file string) (string, error) {
+	if file == "" {
+		file = filepath.Join(stack.Figures(a.data), f.Name+".png")
+	}
+	if err := f.Save(file); err != nil {
+		return "", err
+	}
+	for _, missing := range f.Missing {
+		a.say("not in the store: %s", missing)
+	}
+	return file, nil
+}
+
+func (a *app) plotSweep() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "sweep <name>",
+		Short: "draw latency, cost and completed requests over the sweep of an experiment of your own",
+		Long: `Draw average and P99 latency, cost and completed requests over the sweep of the
+experiment of this name: the first swept setting along the axis, the second as
+lines, the third as panels. Of each point and seed the newest finished run, the
+median of the seeds with their band.`,
+		Example: "  spotserve plot sweep grace-period -o grace.pdf",
+		Args:    arguments("name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.reader(cmd.Context(), func(r store.Reader) error {
+				sweep, err := plotter.Sweep(cmd.Context(), r, args[0], nil)
+				if err != nil {
+					return err
+				}
+				file, err := a.saveFigure(sweep.Figure, out)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(a.stdout, file)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", outUsage)
 	return cmd
 }
 
@@ -111,16 +161,11 @@ on the figure.`,
 				if err != nil {
 					return err
 				}
-				if out == "" {
-					out = filepath.Join(stack.Figures(a.data), figure.Name+".png")
-				}
-				if err := figure.Save(out); err != nil {
+				file, err := a.saveFigure(figure, out)
+				if err != nil {
 					return err
 				}
-				for _, missing := range figure.Missing {
-					_, _ = fmt.Fprintf(a.stderr, "not in the store: %s\n", missing)
-				}
-				_, err = fmt.Fprintln(a.stdout, out)
+				_, err = fmt.Fprintln(a.stdout, file)
 				return err
 			})
 		},
@@ -138,6 +183,6 @@ on the figure.`,
 	if f.run {
 		fs.StringVar(&q.Run, "run", "", "a run: draw all that have its model, trace and settings")
 	}
-	fs.StringVarP(&out, "out", "o", "", "file to write, .png, .svg or .pdf (default <data>/figures/<name>.png)")
+	fs.StringVarP(&out, "out", "o", "", outUsage)
 	return cmd
 }

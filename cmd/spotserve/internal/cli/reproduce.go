@@ -90,10 +90,8 @@ func (a *app) reproduceFigures(ctx context.Context, figures []string, o reproduc
 	if err != nil {
 		return err
 	}
-	var rep *report.Report
-	err = a.reader(ctx, func(r store.Reader) (err error) {
-		rep, err = report.Published(ctx, r, report.Options{Which: figures, Runs: runs})
-		return err
+	rep, err := a.reportOn(ctx, func(r store.Reader) (*report.Report, error) {
+		return report.Published(ctx, r, report.Options{Which: figures, Runs: runs})
 	})
 	if err != nil {
 		return interruptedOr(ctx, err)

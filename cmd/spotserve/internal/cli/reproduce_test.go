@@ -26,14 +26,14 @@ func reproduceIn(t *testing.T, data, args string) (stdout, stderr string) {
 func TestReproduceSameSeedsSameBytes(t *testing.T) {
 	t.Parallel()
 	one, other := t.TempDir(), t.TempDir()
-	first, said := reproduceIn(t, one, "workload --seeds 1")
-	if !strings.HasPrefix(said, "6 of 6 runs made") {
+	first, said := reproduceIn(t, one, "price --seeds 1")
+	if !strings.HasPrefix(said, "16 of 16 runs made") {
 		t.Errorf("it says %q", said)
 	}
-	if second, _ := reproduceIn(t, other, "workload --seeds 1"); second != first {
+	if second, _ := reproduceIn(t, other, "price --seeds 1"); second != first {
 		t.Errorf("the same seeds print\n%s\nand\n%s", first, second)
 	}
-	for _, file := range []string{"report.md", "report.html", "figures/workload-e2e-20B-A-artifact-none.pdf"} {
+	for _, file := range []string{"report.md", "report.html", "figures/price-20B-artifact-none.pdf"} {
 		a, errA := os.ReadFile(filepath.Join(one, "reproduce", file))
 		b, errB := os.ReadFile(filepath.Join(other, "reproduce", file))
 		if errA != nil || errB != nil || !bytes.Equal(a, b) {
@@ -41,16 +41,16 @@ func TestReproduceSameSeedsSameBytes(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"workload --seeds 1":         "0 of 6 runs made",
-		"workload --seeds 1 --fresh": "6 of 6 runs made",
+		"price --seeds 1":         "0 of 16 runs made",
+		"price --seeds 1 --fresh": "16 of 16 runs made",
 	} {
 		_, said := reproduceIn(t, one, args)
 		if !strings.HasPrefix(said, want) {
 			t.Errorf("%s says %q, want %q", args, said, want)
 		}
 	}
-	third, said := reproduceIn(t, one, "workload --seeds 2")
-	if !strings.HasPrefix(said, "6 of 12 runs are in the store, 6 to go\n6 of 12 runs made") || third == first {
+	third, said := reproduceIn(t, one, "price --seeds 2")
+	if !strings.HasPrefix(said, "16 of 32 runs are in the store, 16 to go\n16 of 32 runs made") || third == first {
 		t.Errorf("a seed more says %q and prints\n%s", said, third)
 	}
 }

@@ -122,8 +122,13 @@ func (r Range[T]) String() string {
 }
 
 func number[T int | float64](v T) string {
-	if f, ok := any(v).(float64); ok {
+	f, ok := any(v).(float64)
+	switch {
+	case !ok:
+		return fmt.Sprint(v)
+	case f >= 1000: // no exponents
+		return fmt.Sprintf("%.0f", f)
+	default:
 		return fmt.Sprintf("%.4g", f)
 	}
-	return fmt.Sprint(v)
 }

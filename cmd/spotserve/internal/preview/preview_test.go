@@ -92,6 +92,9 @@ func TestRange(t *testing.T) {
 	if got := RangeOf(all, func(p Preview) float64 { return p.RateRPS }).String(); got != "0.3333 to 2" {
 		t.Errorf("got %s", got)
 	}
+	if got := RangeOf(all, func(p Preview) float64 { return 14400 * p.RateRPS }).String(); got != "4800 to 28800" {
+		t.Errorf("got %s", got)
+	}
 	if got := RangeOf(all[:1], func(p Preview) float64 { return math.Round(p.RateRPS) }).String(); got != "0" {
 		t.Errorf("got %s", got)
 	}
