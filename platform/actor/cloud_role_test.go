@@ -16,7 +16,7 @@ func TestPlannerWaitsForTheCloud(t *testing.T) {
 		r.observe(event.Event{
 			Source: event.SourceReplayer, Watermark: vtime.Seconds(500),
 			Body: event.RunStarted{Spec: experiment.Spec{Provision: p}},
-		})
+		}, 0)
 	}
 	start(experiment.Replay)
 	if got := r.bound(); got != vtime.Seconds(500) {
@@ -30,7 +30,7 @@ func TestPlannerWaitsForTheCloud(t *testing.T) {
 	if got, announced := r.mark(vtime.Never, false); got.time != 20*ms || !announced {
 		t.Errorf("watermark %s, announced %t; want 20 ms, to let the cloud begin", got.time, announced)
 	}
-	r.observe(fact(event.SourceCloud, vtime.Seconds(100), 0))
+	r.observe(fact(event.SourceCloud, vtime.Seconds(100), 0), 0)
 	if got := r.bound(); got != vtime.Seconds(100) {
 		t.Errorf("bound %s, want the cloud's promise", got)
 	}

@@ -34,6 +34,14 @@ type cast struct {
 	// planners are the buses of planners that compete for the lease, the first
 	// before the others; nil: one planner.
 	planners []func(bus.Bus) bus.Bus
+	// laterWorkers are processes that start when the run has gone on for some
+	// wall time.
+	laterWorkers []laterWorker
+}
+
+type laterWorker struct {
+	nodes []string
+	after time.Duration
 }
 
 // play runs an experiment on the services in a bubble, where waiting takes no
@@ -94,33 +102,54 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 	for _, nodes := range workers {
 		// Processes of their own have metrics and conditions of their own. The
 		// roll call waits for them.
-		setUp(worker.Setup(g, worker.Options{
-			Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
-		}))
+		alone(g, 0, func(g *run.Group) {
+			setUp(worker.Setup(g, worker.Options{
+				Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
+			}))
+		})
+	}
+	for _, later := range c.laterWorkers {
+		alone(g, later.after, func(g *run.Group) {
+			setUp(worker.Setup(g, worker.Options{
+				Bus: b, Nodes: later.nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
+			}))
+		})
 	}
 	planners := c.planners
 	if planners == nil {
 		planners = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, "planner", nil) }}
 	}
 	for i, of := range planners {
-		// One that fails takes nobody along: processes of their own end alone.
-		alone := new(run.Group)
-		setUp(planner.Setup(alone, planner.Options{
-			Bus: of(b), Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: fmt.Sprint(i),
-		}))
-		ctx, cancel := context.WithCancel(context.Background())
-		alone.Add(run.ContextHandler(ctx))
-		g.Add(func() error {
-			time.Sleep(time.Duration(i) * time.Second) // the first leads first
-			err := alone.Run()
-			<-ctx.Done()
-			return err
-		}, func(error) { cancel() })
+		// The first leads first.
+		alone(g, time.Duration(i)*time.Second, func(g *run.Group) {
+			setUp(planner.Setup(g, planner.Options{
+				Bus: of(b), Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: fmt.Sprint(i),
+			}))
+		})
 	}
 	setUp(tracereplayer.Setup(g, tracereplayer.Options{
 		Bus: over(b, "trace-replayer", nil), Log: log, Metrics: metrics, Ready: ready,
 	}))
 	return g
+}
+
+// alone adds a process that starts after a while. One that fails takes nobody
+// along.
+func alone(g *run.Group, after time.Duration, setUp func(*run.Group)) {
+	process := new(run.Group)
+	setUp(process)
+	ctx, cancel := context.WithCancel(context.Background())
+	process.Add(run.ContextHandler(ctx))
+	g.Add(func() error {
+		select {
+		case <-time.After(after):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		err := process.Run()
+		<-ctx.Done()
+		return err
+	}, func(error) { cancel() })
 }
 
 // follow starts an experiment and reads the stream until the run has finished.

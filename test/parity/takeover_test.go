@@ -106,6 +106,13 @@ func (b *mortalBus) Put(ctx context.Context, key string, value []byte, revision 
 	return b.Bus.Put(ctx, key, value, revision)
 }
 
+func (b *mortalBus) Signal(ctx context.Context, subject string, data []byte) error {
+	if err := b.spend(0); err != nil {
+		return err
+	}
+	return b.Bus.Signal(ctx, subject, data)
+}
+
 // sleeps lets n messages through. The next one takes 20 s of wall time, and so
 // does all else that the process does meanwhile.
 func sleeps(n int) func(bus.Bus) bus.Bus {
@@ -134,4 +141,9 @@ func (b *sleepyBus) Publish(ctx context.Context, m bus.Outgoing) error {
 func (b *sleepyBus) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	b.nap(0)
 	return b.Bus.Put(ctx, key, value, revision)
+}
+
+func (b *sleepyBus) Signal(ctx context.Context, subject string, data []byte) error {
+	b.nap(0)
+	return b.Bus.Signal(ctx, subject, data)
 }
