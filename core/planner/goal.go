@@ -61,7 +61,6 @@ func (m *MetaContextManager) goalOfLeaving(leaving map[string]vtime.Time) (goal,
 	for _, at := range leaving {
 		deadline = min(deadline, at)
 	}
-	deadline = max(deadline, m.emit.Now) // one that has passed is due
 	t := m.aim(m.fleet.Staying(), deadline, nil)
 	if !m.needed(t) {
 		return goal{}, false

@@ -12,7 +12,7 @@ import (
 // RunWorker drives a worker's core, or the cloud's, through one run, until the
 // planner has finished it.
 func RunWorker(ctx context.Context, o Options, d cost.Delays) error {
-	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{
+	a := &actor{Options: o, agenda: agenda.New(o.Name), fired: make(map[event.ID]bool), role: &workerRole{
 		delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
 	}}
 	return a.run(ctx)
