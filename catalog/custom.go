@@ -63,7 +63,6 @@ func ReadCustom(file string, text []byte) (*Custom, error) {
 	}
 	custom := &Custom{}
 	files := newFiles()
-	size := 0
 	for _, p := range points {
 		s := d.settle(builtin(), p.root, files, event.StartOptions{})
 		if len(s.doc.errs) > 0 {
@@ -74,17 +73,13 @@ func ReadCustom(file string, text []byte) (*Custom, error) {
 			continue
 		}
 		custom.name = s.file.Name
-		seeds := s.seeds()
-		if len(custom.runs)+len(seeds) > maxRuns {
-			return nil, &FileError{File: file, Line: d.line("sweep"), Reason: fmt.Sprintf("sweep and seeds are more than %d runs", maxRuns)}
-		}
-		for _, seed := range seeds {
+		for _, seed := range s.seeds() {
 			run, err := p.run(seed, d.folder)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
 			}
-			if size += len(run.Start.YAML); size > maxRunsText {
-				return nil, &FileError{File: file, Reason: fmt.Sprintf("%d runs of a file of this size are more than %d MiB, put what is long into files of its own", len(points)*len(seeds), maxRunsText>>20)}
+			if err := d.checkSize(len(points)*len(s.seeds()), len(run.Start.YAML)); err != nil {
+				return nil, err
 			}
 			custom.runs = append(custom.runs, run)
 		}
@@ -93,6 +88,18 @@ func ReadCustom(file string, text []byte) (*Custom, error) {
 		return nil, err
 	}
 	return custom, nil
+}
+
+// checkSize bounds the runs of a file: their number, and the memory that they
+// take, each with a text of so many bytes.
+func (d *document) checkSize(runs, text int) error {
+	switch {
+	case runs > maxRuns:
+		return &FileError{File: d.file, Line: d.line("sweep"), Reason: fmt.Sprintf("sweep and seeds are %d runs, allowed are %d", runs, maxRuns)}
+	case runs*text > maxRunsText:
+		return &FileError{File: d.file, Reason: fmt.Sprintf("%d runs of a file of this length are more than %d MiB: put what is long into files of its own", runs, maxRunsText>>20)}
+	}
+	return nil
 }
 
 // Name is the name that the file gives the experiment.
@@ -217,47 +224,42 @@ func (s *settler) seeds() []uint64 {
 
 // loadParts looks up instance, model and engine.
 func (s *settler) loadParts() {
-	i, _ := part(s, "instance", s.file.Instance.node, s.lib.instances, instanceFile{Name: "custom"})
-	m, _ := part(s, "model", s.file.Model.node, s.lib.models, modelFile{Name: "custom", BytesPerElement: 2})
-	e, _ := part(s, "engine", s.file.Engine.node, s.lib.engines, engineFile{Name: "custom", ExecutionScale: 1})
-	if s.file.Engine.node == nil {
-		e = s.lib.engines[defaultEngine]
-	}
+	i := part(s, "instance", s.file.Instance.node, s.lib.instances, instanceFile{Name: "custom"})
+	m := part(s, "model", s.file.Model.node, s.lib.models, modelFile{Name: "custom", BytesPerElement: 2})
+	e := part(s, "engine", s.file.Engine.node, s.lib.engines, s.lib.engines[defaultEngine])
 	s.instance, s.model, s.engine = i, m.on(i.GPU), e
 }
 
-// defaultEngine is the catalogue's name of the engine of a file without one.
+// defaultEngine is the catalogue's name of the engine whose values a file need
+// not say.
 const defaultEngine = "fastertransformer-t4"
 
 // part is a part of an experiment file that stands under a key: a name of the
-// catalogue, or a mapping over usual values or those of a base.
-func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.Node, known map[string]T, value T) (T, bool) {
+// catalogue, or a mapping over usual values or those of a base. Only the engine
+// may be left out: its usual values are complete.
+func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.Node, known map[string]T, value T) T {
 	switch {
 	case node == nil && key == "engine":
-		return value, true
+		return value
 	case node == nil:
 		s.doc.part("").require(false, "%s is missing: a name of the catalogue, or a mapping", key)
-		return value, false
+		return value
 	case node.Kind != yaml.MappingNode:
-		return lookUp(s.doc, key, node, known)
+		value, _ = lookUp(s.doc, key, node, known)
+		return value
 	}
 	const base = "base"
 	before := len(s.doc.errs)
 	for _, e := range s.doc.entries(key, node) {
 		if e.key.Value == base {
-			from, ok := lookUp(s.doc, e.path, target(e.value), known)
-			if !ok {
-				return value, false
-			}
-			value = from
+			value, _ = lookUp(s.doc, e.path, target(e.value), known)
 		}
 	}
 	s.doc.readStruct(key, node, reflect.ValueOf(&value).Elem(), base)
-	if len(s.doc.errs) > before {
-		return value, false
+	if len(s.doc.errs) == before {
+		value.checkAll(s.doc.part(key))
 	}
-	value.checkAll(s.doc.part(key))
-	return value, len(s.doc.errs) == before
+	return value
 }
 
 // lookUp is the catalogue's entry that a node names.

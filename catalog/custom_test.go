@@ -160,7 +160,7 @@ arrivals: {rate_rps: 5}
 	if want := int64(2 * 24 * 4 * heads * 2); spec.Model.KVBytesPerToken != want {
 		t.Errorf("a token's KV cache is %d bytes, want %d", spec.Model.KVBytesPerToken, want)
 	}
-	if spec.Profile.MaxTensor != 4 || spec.Model.Name != "custom" || spec.Instance.Name != "custom" || spec.Engine.ExecutionScale != 1 {
+	if spec.Profile.MaxTensor != 4 || spec.Model.Name != "custom" || spec.Instance.Name != "custom" || spec.Engine.DiskBytesPerSecond != 2e9 || spec.Engine.ExecutionScale != 1.02 {
 		t.Errorf("got profile %s up to %d, model %s, instance %s", spec.Profile.Name, spec.Profile.MaxTensor, spec.Model.Name, spec.Instance.Name)
 	}
 	slower, _ := mustBe(t, strings.Replace(smallFile, "model: 20B", "model: 20B\nprofile: {estimate: roofline, compute_efficiency: 0.3}", 1))
@@ -345,6 +345,37 @@ func TestCustomOptions(t *testing.T) {
 		_, _, err := Resolve(start)
 		if _, ok := errors.AsType[*RefusedError](err); !ok || !strings.Contains(err.Error(), "its file says it") {
 			t.Errorf("%+v: got error %v", o, err)
+		}
+	}
+}
+
+// dayFile is a day with a million requests.
+const dayFile = `
+name: day
+model: 6.7B
+instance: g4dn.12xlarge
+trace: {generate: {kind: poisson, instances: 200, mean_up_s: 14400, mean_down_s: 1200, end_s: 86400}}
+arrivals: {rate_rps: 11.574, prompt_tokens: {distribution: lognormal, mean: 500, sigma: 1, max: 2000}, output_tokens: {distribution: uniform, min: 1, max: 200}}
+`
+
+func BenchmarkResolveDay(b *testing.B) {
+	custom, err := ReadCustom("day.yaml", []byte(dayFile))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, timeline, err := Resolve(custom.Runs()[0].Start); err != nil || len(timeline.Arrivals) < 990_000 {
+			b.Fatal(len(timeline.Arrivals), err)
+		}
+	}
+}
+
+func BenchmarkReadCustomSweep(b *testing.B) {
+	text := smallFile + "sweep:\n  rate: [" + strings.Repeat("0.1, ", 99) + "0.1]\n  grace: [" + strings.Repeat("30, ", 99) + "30]\n"
+	for b.Loop() {
+		if custom, err := ReadCustom("x.yaml", []byte(text)); err != nil || len(custom.Runs()) != 10_000 {
+			b.Fatal(err)
 		}
 	}
 }

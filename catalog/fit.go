@@ -26,20 +26,18 @@ func (s *settler) checkFit() {
 	}
 	c := s.doc.part("model")
 	fleet := fmt.Sprintf("the fleet never has more than %d (%s)", most, s.instance.Name)
-	if most == 0 {
-		c.require(false, "the fleet never has a GPU")
-		return
+	more := ""
+	if n.gpus > 0 {
+		more = fmt.Sprintf("; %d GPUs would do", n.gpus)
 	}
 	switch {
+	case most == 0:
+		s.doc.part("trace").require(false, "the fleet never has a GPU")
 	case model.MinGPUs > most:
 		c.holds("min_gpus", false, "is %d: model %q needs as many GPUs, %s", model.MinGPUs, model.Name, fleet)
-	case n.shape.IsZero():
-		c.require(false, "no pipeline depth that divides the %d layers of model %q goes with a tensor degree of profile %q on %d GPUs or fewer", model.PaddedLayers, model.Name, s.profile.Name, most)
+	case model.MinGPUs > 0:
+		c.holds("min_gpus", false, "is %d, and the depths that divide %d layers make no pipeline of %d to %d GPUs with the tensor degrees of profile %q%s", model.MinGPUs, model.PaddedLayers, model.MinGPUs, most, s.profile.Name, more)
 	default:
-		more := ""
-		if n.gpus > 0 {
-			more = fmt.Sprintf("; %d GPUs would do", n.gpus)
-		}
 		weights := cost.MemoryModel{Model: model, GPUMemoryBytes: memory.GPUMemoryBytes, MigrationBuffer: memory.MigrationBuffer}
 		if without := search(latency, weights, most); without.fits {
 			s.doc.part("arrivals").require(false, "a request of %d prompt and output tokens fits no configuration of model %q: the smallest share of a GPU (P=%d, M=%d) is %.1f GB with its KV cache and the migration buffer, a GPU has %.1f; %s%s",

@@ -61,7 +61,6 @@ func (m *MetaContextManager) goalOfLeaving(leaving map[string]vtime.Time) (goal,
 	for _, at := range leaving {
 		deadline = min(deadline, at)
 	}
-	deadline = max(deadline, m.emit.Now) // one that has passed is due
 	t := m.aim(m.fleet.Staying(), deadline, nil)
 	if !m.needed(t) {
 		return goal{}, false
@@ -133,12 +132,14 @@ func (m *MetaContextManager) fullCaches(t target) []migrate.Inheritance {
 	return out
 }
 
-// fullCache is the most tokens of KV cache that a pipeline can have when it
-// stops: a continuous batch has reserved the memory of all that it was sent.
+// fullCache is the most tokens of KV cache that a pipeline is expected to have
+// when it stops. A continuous batch has memory for far more requests than it runs:
+// it counts what it was sent, or those that its configuration was solved for.
 func (m *MetaContextManager) fullCache(pipeline int) int {
-	room := m.deployed.room
+	d := m.deployed
 	if m.spec.Batching == experiment.Continuous {
-		return min(room.KVTokens, m.requests.Reserved(pipeline))
+		solved := d.config.Batch * (m.spec.PromptTokens + m.spec.OutputTokens)
+		return min(d.room.KVTokens, max(solved, m.requests.Reserved(pipeline)))
 	}
-	return room.Limit * m.spec.LongestSequence()
+	return d.room.Limit * m.spec.LongestSequence()
 }

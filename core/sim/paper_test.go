@@ -33,6 +33,24 @@ var paper = []struct {
 		says:   []string{`plan 1\.1: 2x2x8`, `60\.\d+ .*plan 1\.2: 3x3x4 for the change at 60`},
 	},
 	{
+		section: "3.2", claim: "a configuration may take more instances than there are; spot and on-demand instances are asked for at the same time",
+		script: "model 20B\nloop 10 2 40 60\nadd 0 0 1 2 3 4 5\nend 90",
+		says: []string{
+			`plan 1\.1: 2x3x4`, `plan 1\.2: 2x2x8 for the change at 60\.0`,
+		},
+	},
+	{
+		section: "3.2", claim: "on-demand instances are the first to be freed",
+		script: "model 20B\nloop 10 2 40 60\nadd 0 0 1 2 3 4 5 6 7\nadd 100 8 9\nend 200",
+		says:   []string{`60\.010  cloud +2 nodes from od-0 have joined`, `give back \[od-1 od-0\]`},
+		never:  `give back .*node`,
+	},
+	{
+		section: "3.2", claim: "a candidate pool makes substitutions fast",
+		script: "model 20B\nloop 10 1 40\nadd 0 0 1 2 3 4 5 6 7 8\nremove 60 3\nend 100",
+		says:   []string{`plan 1\.1: 2x2x8`, `5\d\.\d+ .*plan 1\.2: 2x2x8 for the change at 60\.000s, 4 devices are new`},
+	},
+	{
 		section: "3.3", claim: "devices keep the context that they have: only the replaced node receives weights",
 		script: "model 20B\nadd 0 0 1 2 3 4 5 6 7 8\nremove 60 3\nend 100",
 		// One node's share of GPT-20B in 2x2x8 is 74.5 GB / 4.

@@ -21,7 +21,13 @@ import (
 //	add SECONDS NODE...          nodes join, by number
 //	remove SECONDS NODE...       nodes leave
 //	require SECONDS RATE         the required throughput changes, requests/s
-//	arrive FIRST GAP COUNT       evenly spaced requests
+//	arrive FIRST GAP COUNT       evenly spaced requests; then PROMPT OUTPUT, if
+//	                             their tokens are not those of the model's experiment
+//	continuous LIMIT             continuous batching, so many at a time
+//	loop MOST POOL START [START] a closed loop: instances at most, candidate pool,
+//	                             seconds to start a spot and an on-demand instance;
+//	                             without the last it asks for none of those
+//	objective NAME [SECONDS]     latency, cost, slo; the target of slo
 //	end SECONDS                  the trace is done
 //
 // Lines that begin with # are comments. There is no jitter, so that times can
@@ -39,7 +45,9 @@ func parseScenario(text string) (experiment.Spec, experiment.Timeline, error) {
 		}
 	}
 	s.spec.Engine.JitterSigma = 0
-	return fixture.At(s.spec, s.timeline), s.timeline, nil
+	spec := fixture.At(s.spec, s.timeline)
+	spec.Nodes = append(spec.Nodes, spec.Provisioning.OnDemandNodes()...)
+	return spec, s.timeline, nil
 }
 
 type scenario struct {
@@ -67,6 +75,10 @@ func (s *scenario) command(words []string) error {
 		}
 		return nil
 	}
+	if name == "objective" && len(args) > 0 {
+		s.spec.Objective = experiment.Objective(args[0])
+		args = args[1:]
+	}
 	numbers := make([]float64, len(args))
 	for i, a := range args {
 		var err error
@@ -77,6 +89,18 @@ func (s *scenario) command(words []string) error {
 	switch {
 	case name == "drain" && len(args) == 0:
 		s.spec.Drain = true
+	case name == "objective" && len(args) < 2:
+		for _, n := range numbers {
+			s.spec.SLOP99 = vtime.Duration(n)
+		}
+	case name == "loop" && (len(args) == 3 || len(args) == 4):
+		s.spec.Provision = experiment.ClosedLoop
+		s.spec.Provisioning = experiment.Provisioning{
+			MaxInstances: int(numbers[0]), CandidatePool: int(numbers[1]), SpotStart: vtime.Duration(numbers[2]),
+		}
+		if len(args) == 4 {
+			s.spec.Provisioning.OnDemand, s.spec.Provisioning.OnDemandStart = true, vtime.Duration(numbers[3])
+		}
 	case name == "grace" && len(args) == 1:
 		s.spec.Grace = time.Duration(numbers[0] * float64(time.Second))
 	case name == "end" && len(args) == 1:
@@ -87,8 +111,16 @@ func (s *scenario) command(words []string) error {
 		s.change(fixture.Remove(numbers[0], integers(numbers[1:])...))
 	case name == "require" && len(args) == 2:
 		s.change(experiment.Change{At: vtime.Seconds(numbers[0]), Kind: experiment.Throughput, RequiredThroughput: numbers[1]})
-	case name == "arrive" && len(args) == 3:
-		s.timeline.Arrivals = append(s.timeline.Arrivals, fixture.Even(numbers[0], numbers[1], int(numbers[2]))...)
+	case name == "arrive" && (len(args) == 3 || len(args) == 5):
+		arrivals := fixture.Even(numbers[0], numbers[1], int(numbers[2]))
+		for i := range arrivals {
+			if len(args) == 5 {
+				arrivals[i].PromptTokens, arrivals[i].OutputTokens = int(numbers[3]), int(numbers[4])
+			}
+		}
+		s.timeline.Arrivals = append(s.timeline.Arrivals, arrivals...)
+	case name == "continuous" && len(args) == 1:
+		s.spec.Batching, s.spec.BatchLimit = experiment.Continuous, int(numbers[0])
 	default:
 		return fmt.Errorf("unknown command, or not its arguments")
 	}

@@ -143,7 +143,18 @@ func describe(b event.Body) string {
 	case event.PreemptionNoticed:
 		return fmt.Sprintf("%v will go at %s", b.Nodes, b.Deadline)
 	case event.InstanceLost:
+		if b.Released {
+			return fmt.Sprintf("%v have been given back", b.Nodes)
+		}
 		return fmt.Sprintf("%v have gone", b.Nodes)
+	case event.SpotCapacityOffered:
+		return fmt.Sprintf("spot capacity: %v", b.Nodes)
+	case event.SpotCapacityWithdrawn:
+		return fmt.Sprintf("spot capacity: no %v from %s on", b.Nodes, b.Deadline)
+	case event.InstanceLaunched:
+		return fmt.Sprintf("%d %s nodes from %s start, to join at %s", len(b.Instances), b.Instances[0].Market, b.Instances[0].Node, b.ReadyAt)
+	case event.RequestFleet:
+		return fmt.Sprintf("have %d nodes, on-demand %t, give back %v", b.Instances, b.OnDemand, b.Release)
 	case event.ThroughputRequired:
 		return fmt.Sprintf("%g requests/s are required", b.RequestsPerSecond)
 	case event.RunEnded:
@@ -174,6 +185,16 @@ func describe(b event.Body) string {
 		return fmt.Sprintf("pipeline %d of %s: batch %d of %v%s", b.Pipeline, b.Epoch, b.Batch, b.Requests, resumed)
 	case event.BatchCompleted:
 		return fmt.Sprintf("pipeline %d of %s: batch %d done", b.Pipeline, b.Epoch, b.Batch)
+	case event.RequestsJoined:
+		resumed := ""
+		if b.Resumed {
+			resumed = ", resumed"
+		}
+		return fmt.Sprintf("pipeline %d of %s: %v join batch %d at token %d%s", b.Pipeline, b.Epoch, b.Requests, b.Batch, b.Tokens, resumed)
+	case event.RequestsLeft:
+		return fmt.Sprintf("pipeline %d of %s: %v leave batch %d at token %d", b.Pipeline, b.Epoch, b.Requests, b.Batch, b.Tokens)
+	case event.RequestRefused:
+		return fmt.Sprintf("request %d is refused: %s", b.Request, b.Reason)
 	case event.PipelineExited:
 		return fmt.Sprintf("pipeline %d of %s: exit with %s, not begun %v", b.Pipeline, b.Epoch, progress(b.Interrupted), b.Unprocessed)
 	case event.RequestUnfinished:

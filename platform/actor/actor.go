@@ -30,6 +30,19 @@
 // where it takes over. Whoever reads it knows that what an older planner sets
 // off by its clock after it is void; the older planner reads it as well, and
 // stops. So a planner that was thought dead and wakes up does no harm.
+//
+// # What comes from outside
+//
+// Nothing in a run brings a cloud's notice about (event.FromOutside), so no
+// watermark covers it and nobody waits for it. It is read later than it was
+// said, and that is nobody's fault: its nominal time is the clock's at its
+// source, or the reader's own, where the reader has got further before it reads
+// the notice. From there on it is taken in order like any other event, so it
+// makes nothing else late either. The commands that it brings about may lie
+// before a watermark that the planner has given. That does no harm: own timers
+// wait for the clock, so no worker is beyond the notice by more than the time
+// that the notice and the command took. A run with such events has no virtual
+// twin, but a new planner takes them at the same times as the old one.
 package actor
 
 import (
@@ -109,10 +122,10 @@ type actor struct {
 	Options
 	role    role
 	agenda  *agenda.Agenda
-	reading bool       // a timer is published and not read back yet
-	pending vtime.Time // its instant
-	fired   event.ID   // the timer read back last
-	blocked time.Time  // since when the next event is overdue; zero if it is not
+	reading bool              // a timer is published and not read back yet
+	pending event.Event       // the timer
+	fired   map[event.ID]bool // the timers that were read back and not taken yet
+	blocked time.Time         // since when the next event is overdue; zero if it is not
 	outbox  []event.Event
 	marks   uint64 // watermarks sent on their own
 	waivers uint64 // sources given up so far
@@ -198,9 +211,6 @@ func (a *actor) deliver(m bus.Message) {
 		return
 	}
 	switch b := ev.Body.(type) {
-	case event.WorkerSilent, event.WorkerJoined:
-		// Nobody knew that this would come: it happens when it is read.
-		ev.Time = max(ev.Time, a.now)
 	case event.PlannerElected:
 		a.Core.Step(a.now, ev)
 		return
@@ -209,18 +219,35 @@ func (a *actor) deliver(m bus.Message) {
 		a.Log.Warn("go on without silent sources", "before", b.Until, "sources", b.Sources)
 		return
 	case event.TimerFired:
-		a.reading, a.fired = false, ev.ID()
+		a.reading, a.fired[ev.ID()] = false, true
 		a.agenda.Fired(b.Timer, ev.Seq)
+	}
+	if unforeseen(ev) {
+		ev.Time = max(ev.Time, a.now)
 	}
 	a.agenda.Push(ev)
 }
 
+// unforeseen reports whether no watermark covers ev: what a cloud says, a worker
+// that joins, a verdict on one that is silent.
+func unforeseen(ev event.Event) bool {
+	switch ev.Body.(type) {
+	case event.WorkerSilent, event.WorkerJoined:
+		return true
+	}
+	return ev.FromOutside()
+}
+
 // take hands events to the core as far as the watermarks allow. It reports
-// whether it took any.
+// whether it took any. While a timer is on its way over the stream only what
+// comes before it is taken.
 func (a *actor) take() (progressed bool) {
-	for !a.reading {
+	for {
 		ev, ok := a.agenda.Next()
 		if done, _ := a.role.done(); !ok || done {
+			return progressed
+		}
+		if a.reading && (a.ownTimer(ev) || event.Compare(ev, a.pending) > 0) {
 			return progressed
 		}
 		if ev.Time >= a.role.bound() {
@@ -230,25 +257,25 @@ func (a *actor) take() (progressed bool) {
 		if own := a.ownTimer(ev); own && (a.role.replaying() || a.Clock.Now() < ev.Time) {
 			return progressed
 		} else if term, onStream := a.role.timersOnStream(); own && onStream {
-			a.reading, a.pending = true, ev.Time
+			a.reading, a.pending = true, ev
 			timer := a.agenda.Pop()
 			timer.Term = term
 			a.outbox = append(a.outbox, timer)
 			return true
 		}
 		a.agenda.Pop()
+		delete(a.fired, ev.ID())
 		a.step(ev)
 		a.blocked = time.Time{}
 		progressed = true
 	}
-	return progressed
 }
 
 // ownTimer reports whether ev is a timer of this core that has not been on the
 // stream.
 func (a *actor) ownTimer(ev event.Event) bool {
 	_, timer := ev.Body.(event.TimerFired)
-	return timer && ev.ID() != a.fired
+	return timer && !a.fired[ev.ID()]
 }
 
 // waive gives up the sources that ev has waited for long enough. The wait starts
@@ -320,7 +347,7 @@ func (a *actor) publish(ctx context.Context) error {
 	}
 	next := a.agenda.NextTime()
 	if a.reading {
-		next = min(next, a.pending)
+		next = min(next, a.pending.Time)
 	}
 	mark, announce := a.role.mark(next, len(a.outbox) > 0)
 	a.stamp(mark)

@@ -90,7 +90,8 @@ func newest(ctx context.Context, b LeadBus, run string) (e election, found bool,
 
 // readSaid reads what earlier leaders said before the election.
 func (l *Leadership) readSaid(ctx context.Context, b LeadBus, run string, from uint64) error {
-	sub, err := b.Follow(ctx, bus.Runs, bus.Position{Seq: from}, wire.PlanFilter(run), wire.CommandFilter(run, "*"), wire.CloudFilter(run), wire.ElectionFilter(run))
+	sub, err := b.Follow(ctx, bus.Runs, bus.Position{Seq: from},
+		wire.FleetFilter(run), wire.PlanFilter(run), wire.CommandFilter(run, "*"), wire.CloudFilter(run), wire.ElectionFilter(run))
 	if err != nil {
 		return err
 	}

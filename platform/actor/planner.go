@@ -18,7 +18,7 @@ import (
 // replayed. finished tells when the core is through; the delays are the run's
 // modelled hops. The error is ErrDeposed when another planner was elected.
 func RunPlanner(ctx context.Context, o Options, l Leadership, d cost.Delays, finished func() bool) error {
-	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &plannerRole{
+	a := &actor{Options: o, agenda: agenda.New(o.Name), fired: make(map[event.ID]bool), role: &plannerRole{
 		delays: d, finished: finished, workers: make(map[string]*source), lead: l,
 	}}
 	return a.run(ctx)
@@ -90,9 +90,14 @@ func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 		}
 		return ev.Term >= r.term
 	}
-	if ev.Source == event.SourceReplayer {
+	switch {
+	case ev.Source == event.SourcePlanner:
+		return false // the core knows what it has said
+	case ev.FromOutside():
+		return true // and promises nothing
+	case ev.Source == event.SourceReplayer:
 		r.replayer = source{promise: ev.Watermark}
-	} else {
+	default:
 		w := r.worker(ev.Source)
 		if _, joined := ev.Body.(event.WorkerJoined); joined && ev.Incarnation() >= w.incarnation {
 			*w = source{incarnation: ev.Incarnation()}

@@ -15,12 +15,12 @@ import (
 var ErrEvicted = errors.New("the planner goes on without this worker, which it found silent")
 
 // RunWorker drives a worker's core, or the cloud's, through one run, until the
-// planner has finished it. The input begins with the run; commands from before the joining
-// are not for this process. The error is ErrEvicted when the planner goes on
-// without it.
+// planner has finished it. The input begins with the run; commands from before
+// the joining are not for this process. The error is ErrEvicted when the planner
+// goes on without it.
 func RunWorker(ctx context.Context, o Options, j Joining, d cost.Delays) error {
 	o.Incarnation = j.incarnation
-	a := &actor{Options: o, agenda: agenda.New(o.Name), role: &workerRole{
+	a := &actor{Options: o, agenda: agenda.New(o.Name), fired: make(map[event.ID]bool), role: &workerRole{
 		node: o.Name, joined: j.seq, delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
 	}}
 	return a.run(ctx)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -299,6 +300,18 @@ func fleetRows(ev event.Event) []store.FleetEvent {
 	}
 	var out []store.FleetEvent
 	switch b := ev.Body.(type) {
+	case event.SpotCapacityOffered:
+		for _, n := range b.Nodes {
+			out = append(out, row(n, string(cost.Spot), nil))
+		}
+	case event.SpotCapacityWithdrawn:
+		for _, n := range b.Nodes {
+			out = append(out, row(n, string(cost.Spot), ms(b.Deadline)))
+		}
+	case event.InstanceLaunched:
+		for _, i := range b.Instances {
+			out = append(out, row(i.Node, string(i.Market), ms(b.ReadyAt)))
+		}
 	case event.AcquisitionNoticed:
 		for _, i := range b.Instances {
 			out = append(out, row(i.Node, string(i.Market), ms(b.ReadyAt)))
@@ -313,7 +326,11 @@ func fleetRows(ev event.Event) []store.FleetEvent {
 		}
 	case event.InstanceLost:
 		for _, n := range b.Nodes {
-			out = append(out, row(n, "", nil))
+			gone := row(n, "", nil)
+			if b.Released {
+				gone.Event = "instance_released"
+			}
+			out = append(out, gone)
 		}
 	}
 	return out

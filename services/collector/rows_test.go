@@ -58,6 +58,18 @@ func TestMapper(t *testing.T) {
 		{at(5, 90, event.InstanceLost{Nodes: []string{"b"}}), store.Batch{Fleet: []store.FleetEvent{
 			fleet(5, "b", "instance_lost", "", nil),
 		}}},
+		{at(5, 90, event.InstanceLost{Nodes: []string{"b"}, Released: true}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "b", "instance_released", "", nil),
+		}}},
+		{at(5, 90, event.InstanceLaunched{Instances: two, ReadyAt: vtime.Seconds(120)}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "a", "instance_launched", "spot", new(float64(120000))), fleet(5, "b", "instance_launched", "on-demand", new(float64(120000))),
+		}}},
+		{at(5, 90, event.SpotCapacityOffered{Nodes: []string{"b"}}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "b", "spot_capacity_offered", "spot", nil),
+		}}},
+		{at(5, 90, event.SpotCapacityWithdrawn{Nodes: []string{"b"}, Deadline: vtime.Seconds(120)}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "b", "spot_capacity_withdrawn", "spot", new(float64(120000))),
+		}}},
 		{at(6, 120, event.NodeTimeAccounted{Node: "b", Market: cost.Spot, From: vtime.Seconds(60), To: vtime.Seconds(120), USD: 0.1}), store.Batch{
 			Nodes: []store.NodeTime{{Run: "e2e-1", Node: "b", Market: "spot", FromMS: 60000, ToMS: 120000, USD: 0.1}},
 		}},

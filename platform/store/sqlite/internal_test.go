@@ -3,6 +3,7 @@ package sqlite
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -129,5 +130,65 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 	if _, err := OpenReader(t.Context(), path); err == nil || !strings.Contains(err.Error(), newer) {
 		t.Errorf("a reader of a newer schema: %v, want an error that says %q", err, newer)
+	}
+}
+
+// A store of the first schemas, of which views worked out every summary when
+// asked, shows the same after the next writer has opened it.
+func TestOlderStoreIsBroughtUpToDate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	files, err := schemaFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := connect(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, statements := range files[:2] {
+		if err := migrateTo(t.Context(), db, version+1, statements); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for run, status := range []string{"finished", "stopped", "running", "queued", "finished"} {
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO runs VALUES (?, 'e2e', '', 'spotserve', '20B', 'As', 0, '', '', 1, 0, 1, ?, '',
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 3)`, fmt.Sprint("e2e-v", run), status); err != nil {
+			t.Fatal(err)
+		}
+		for request := range 7 * run {
+			latency, state := any(float64(request*7919%101)), "completed"
+			if request%10 == 9 {
+				latency, state = nil, "unfinished"
+			}
+			if _, err := db.ExecContext(t.Context(), `INSERT INTO request_latency VALUES (?, ?, 0, 1, 2, ?, 3, 4, 512, 128, 0, 0, 0, 1, '1x2x8', ?)`,
+				fmt.Sprint("e2e-v", run), request, latency, state); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	views := func(r store.Reader) (out []store.Rows) {
+		for _, view := range []string{"latency_summary", "cost_summary"} {
+			rows, err := r.Query(t.Context(), "SELECT * FROM "+view+" ORDER BY run")
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, rows)
+		}
+		return out
+	}
+	before := views(&Reader{path, db})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if after := views(w); !reflect.DeepEqual(after, before) {
+		t.Errorf("the views show\n%v\nand before\n%v", after, before)
+	}
+	if n := count(t, w, "request_summary"); n != int64(3) {
+		t.Errorf("%v runs are summed up, want the 3 that have ended", n)
 	}
 }

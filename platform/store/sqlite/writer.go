@@ -81,6 +81,9 @@ func (f *file) open(ctx context.Context, path, mode string) (err error) {
 	if err := migrate(ctx, f.db); err != nil {
 		return err
 	}
+	if err := summariseMissing(ctx, f.db); err != nil {
+		return err
+	}
 	if f.info, err = os.Stat(path); err != nil {
 		return err
 	}
@@ -152,18 +155,40 @@ func writeBatch(ctx context.Context, db *sql.DB, b store.Batch) error {
 			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 	}
+	if err := summarise(ctx, tx, b); err != nil {
+		return fmt.Errorf("sum up requests: %w", err)
+	}
 	return tx.Commit()
 }
 
+// rowsAtOnce is how many rows one statement inserts: enough that a statement's
+// own cost hardly counts, and far from the bound on its parameters.
+const rowsAtOnce = 64
+
 func writeTable(ctx context.Context, tx *sql.Tx, t layout.Table) error {
-	insert, err := tx.PrepareContext(ctx, upsert(t))
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
+	var insert *sql.Stmt
+	defer func() {
+		if insert != nil {
+			insert.Close()
+		}
+	}()
 	var values []any
-	for i := range t.Len() {
-		values = t.Append(values[:0], i)
+	size := 0 // rows of the statement at hand
+	for from := 0; from < t.Len(); from += size {
+		if n := min(rowsAtOnce, t.Len()-from); n != size {
+			if insert != nil {
+				insert.Close()
+			}
+			var err error
+			if insert, err = tx.PrepareContext(ctx, upsert(t, n)); err != nil {
+				return err
+			}
+			size = n
+		}
+		values = values[:0]
+		for i := range size {
+			values = t.Append(values, from+i)
+		}
 		if _, err := insert.ExecContext(ctx, values...); err != nil {
 			return err
 		}
@@ -171,15 +196,16 @@ func writeTable(ctx context.Context, tx *sql.Tx, t layout.Table) error {
 	return nil
 }
 
-// upsert is the statement that replaces a row of the same key, unless the row
-// there has a higher version.
-func upsert(t layout.Table) string {
+// upsert is the statement that inserts some rows. Each replaces a row of the same
+// key, unless the row there has a higher version.
+func upsert(t layout.Table, rows int) string {
 	set := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		set[i] = c + " = excluded." + c
 	}
-	s := "INSERT INTO " + t.Name + " (" + strings.Join(t.Columns, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(t.Columns)-1) +
-		") ON CONFLICT DO UPDATE SET " + strings.Join(set, ", ")
+	row := "(?" + strings.Repeat(", ?", len(t.Columns)-1) + ")"
+	s := "INSERT INTO " + t.Name + " (" + strings.Join(t.Columns, ", ") + ") VALUES " + row + strings.Repeat(", "+row, rows-1) +
+		" ON CONFLICT DO UPDATE SET " + strings.Join(set, ", ")
 	if slices.Contains(t.Columns, "version") {
 		s += " WHERE excluded.version >= " + t.Name + ".version"
 	}

@@ -24,6 +24,7 @@ func Run(t *testing.T, newURL func(t *testing.T) string) {
 		{"OlderVersionIgnored", testOlderVersionIgnored},
 		{"LatencySummary", testLatencySummary},
 		{"CostSummary", testCostSummary},
+		{"SummaryFollows", testSummaryFollows},
 		{"BigBatch", testBigBatch},
 		{"ConcurrentWriters", testConcurrentWriters},
 		{"NextRun", testNextRun},

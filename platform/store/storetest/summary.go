@@ -15,13 +15,46 @@ func testLatencySummary(t *testing.T, url string) {
 		sizes = append(sizes, n, n+1)
 	}
 	b := Random(9, sizes...)
+	leaveRunning(b.Runs)
 	write(t, w, b)
 	wantSummaries(t, w, b)
+}
+
+// leaveRunning lets every other run go on.
+func leaveRunning(runs []store.Run) {
+	for i := range runs {
+		if i%2 == 1 {
+			runs[i].Status = "running"
+		}
+	}
+}
+
+// testSummaryFollows changes what has been summed up: rows come after the end of
+// their run, replace others, and a run begins again.
+func testSummaryFollows(t *testing.T, url string) {
+	w := openWriter(t, url)
+	b := Random(11, 40, 150, 0)
+	b.Runs[1].Status = "stopped"
+	write(t, w, store.Batch{Runs: b.Runs, Requests: b.Requests[:100], Nodes: b.Nodes})
+	write(t, w, store.Batch{Requests: b.Requests[50:]})
+	wantSummaries(t, w, b)
+	wantCosts(t, w, b)
+	*b.Requests[slices.IndexFunc(b.Requests, func(r store.RequestLatency) bool { return r.Status == "completed" })].LatencyMS = 1e9
+	write(t, w, b)
+	wantSummaries(t, w, b)
+	for i := range b.Runs {
+		b.Runs[i].Status = "running"
+		b.Runs[i].Version++
+	}
+	write(t, w, store.Batch{Runs: b.Runs})
+	wantSummaries(t, w, b)
+	wantCosts(t, w, b)
 }
 
 func testCostSummary(t *testing.T, url string) {
 	w := openWriter(t, url)
 	b := Random(10, 0, 0, 1, 5, 30, 30, 30)
+	leaveRunning(b.Runs)
 	write(t, w, b)
 	wantCosts(t, w, b)
 }

@@ -17,7 +17,7 @@ var htmlTemplate string
 // HTML writes the report as one file that needs no other: its figures are in it
 // as SVG.
 func (r *Report) HTML(w io.Writer) error {
-	t, err := template.New("report").Funcs(template.FuncMap{"drawing": inlineSVG}).Parse(htmlTemplate)
+	t, err := template.New("report").Funcs(template.FuncMap{"drawing": inlineSVG, "fidelity": func() string { return Fidelity }}).Parse(htmlTemplate)
 	if err != nil {
 		return fmt.Errorf("report as HTML: %w", err)
 	}

@@ -33,6 +33,7 @@ func (r *Report) Markdown(w io.Writer, folder string) error {
 	if len(r.Missing) > 0 {
 		fmt.Fprintf(&b, "## Missing\n\nThe store has no finished run of these:\n\n%s\n", indented(r.Missing))
 	}
+	fmt.Fprintf(&b, "## What is not modelled\n\nWhat the model leaves out, and how far to believe it, is in [docs/fidelity.md](%s).\n\n", Fidelity)
 	fmt.Fprintf(&b, "## How to make this again\n\n%s\n", indented(r.Commands))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -104,7 +105,7 @@ func (b *builder) add(ctx context.Context, c chapter) error {
 	chosen, left := choose(all, b.runs)
 	s := Section{Name: c.name, Title: c.title}
 	if left > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("Runs of these experiments with other settings are in the store and not shown: %d.", left))
+		s.Notes = append(s.Notes, fmt.Sprintf("Runs with other settings that are in the store and not shown: %d.", left))
 	}
 	var found []measured
 	for _, of := range all {
@@ -130,7 +131,7 @@ func (b *builder) add(ctx context.Context, c chapter) error {
 		found = append(found, m)
 	}
 	if len(s.Results) > 0 {
-		s.Tables = c.tables(found)
+		s.Tables, s.Notes = c.tables(found), append(s.Notes, accuracy(s.Results)...)
 		names := make([]string, len(chosen))
 		for i, run := range chosen {
 			names[i] = run.Run
@@ -155,11 +156,38 @@ func (b *builder) miss(c cell) {
 func (b *builder) report(o Options) *Report {
 	slices.Sort(b.seeds)
 	seeds := slices.Compact(b.seeds)
-	r := &Report{
-		Title: "SpotServe: the published experiments", Sections: b.sections, Settings: b.settings.table(),
+	return &Report{
+		Title: "SpotServe: the published experiments", Intro: intro(), Sections: b.sections, Settings: b.settings.table(),
 		Missing: b.missing, Commands: commands(o, seeds),
 	}
-	return r
+}
+
+// intro says how to read the tables.
+func intro() []string {
+	return []string{
+		"Numbers are medians over the seeds, with the smallest and the largest in parentheses where they differ. Percentile p of n sorted " +
+			"latencies is the one at place int(p*n), counted from 0, as published. Latencies are of the requests that were completed before the run's end.",
+		"Published numbers stand beside ours where the catalogue knows them; the error is ours over the published one, less 1. " +
+			"The constants of the engine were fitted to them. All else is a prediction, with a dash (" + absent + ") where a published number would stand.",
+	}
+}
+
+// accuracy says how far the medians are from the published numbers, if there
+// are some.
+func accuracy(results []Result) []string {
+	n, sum := 0, 0.0
+	for _, r := range results {
+		for _, m := range r.Metrics {
+			if m.Error != nil {
+				n++
+				sum += math.Abs(*m.Error)
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Mean absolute error over %d published numbers: %.1f %%.", n, 100*sum/float64(n))}
 }
 
 // commands make the report again.

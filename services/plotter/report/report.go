@@ -15,6 +15,10 @@ import (
 	"github.com/spotserve/spotserve/services/plotter"
 )
 
+// Fidelity is the page that says what is not modelled, and how far to believe
+// the numbers.
+const Fidelity = "https://github.com/spotserve/spotserve/blob/main/docs/fidelity.md"
+
 // Options select the runs of a report. An empty field selects all.
 type Options struct {
 	// Which of the published experiments: e2e, price, workload, ablation.

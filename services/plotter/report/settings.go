@@ -1,7 +1,9 @@
 package report
 
 import (
+	"math"
 	"slices"
+	"strconv"
 
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/services/plotter"
@@ -22,11 +24,20 @@ func (t *settingsTable) add(section string, run store.Run) {
 	}
 	values := map[string]string{}
 	for _, s := range plotter.SettingsOf(run) {
-		if values[s.Key] = s.Value; !slices.Contains(t.keys, s.Key) {
+		if values[s.Key] = rounded(s.Value); !slices.Contains(t.keys, s.Key) {
 			t.keys = append(t.keys, s.Key)
 		}
 	}
 	t.columns, t.values = append(t.columns, name), append(t.values, values)
+}
+
+// rounded writes a number with six digits, and other text as it is.
+func rounded(value string) string {
+	v, err := strconv.ParseFloat(value, 64)
+	if err != nil || v == math.Trunc(v) {
+		return value
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
 // table has a row a setting. Where all runs agree it says so once.
@@ -64,7 +75,7 @@ func (t *settingsTable) table() Table {
 func sameTable(settings []plotter.Setting) Table {
 	t := Table{Columns: []Column{{"setting", false}, {"of all", false}}}
 	for _, s := range settings {
-		t.Rows = append(t.Rows, []string{s.Key, s.Value})
+		t.Rows = append(t.Rows, []string{s.Key, rounded(s.Value)})
 	}
 	return t
 }

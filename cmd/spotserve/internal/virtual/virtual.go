@@ -13,6 +13,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/sim"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/collector"
 )
 
 // Runner plays experiments and writes their rows into one store. It may be used
@@ -26,7 +27,8 @@ type Runner struct {
 }
 
 // NewRunner returns a runner that writes to w. While it is in use, nobody else
-// names virtual runs in that store.
+// plays virtual runs into that store: those that the store takes for running by
+// then were left behind by a process that was killed, and are closed.
 func NewRunner(w store.Writer) *Runner { return &Runner{store: w} }
 
 // Run plays an experiment and stores its rows, a large run's in chunks while it
@@ -71,8 +73,31 @@ func (r *Runner) number(ctx context.Context) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
+		if err := r.closeLeftBehind(ctx); err != nil {
+			return 0, err
+		}
 		r.last = next - 1
 	}
 	r.last++
 	return r.last, nil
+}
+
+// closeLeftBehind closes the virtual runs that no process plays any more.
+func (r *Runner) closeLeftBehind(ctx context.Context) error {
+	runs, err := store.ListRuns(ctx, r.store)
+	if err != nil {
+		return err
+	}
+	var left store.Batch
+	for _, run := range runs {
+		if run.Virtual && run.Status == collector.StatusRunning {
+			run.Status, run.Reason = collector.StatusStopped, "the process that played it was killed"
+			run.Version++
+			left.Runs = append(left.Runs, run)
+		}
+	}
+	if left.Len() == 0 {
+		return nil
+	}
+	return r.store.Write(ctx, left)
 }

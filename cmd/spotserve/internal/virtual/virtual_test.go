@@ -191,3 +191,26 @@ func TestChunksChangeNothing(t *testing.T) {
 		}
 	}
 }
+
+// A process that is killed leaves a run that nobody plays. The next one closes
+// it, and leaves alone what others run.
+func TestLeftBehind(t *testing.T) {
+	w := openStore(t)
+	if err := w.Write(t.Context(), store.Batch{
+		Runs: []store.Run{
+			{Run: "e2e-v3", Virtual: true, Status: "running", Version: 2},
+			{Run: "e2e-v2", Virtual: true, Status: "finished", Version: 3},
+			{Run: "e2e-7", Status: "running", Version: 2},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if run, err := virtual.NewRunner(w).Run(t.Context(), small(1)); run != "e2e-v4" || err != nil {
+		t.Errorf("run %q, %v; want e2e-v4", run, err)
+	}
+	for run, want := range map[string]string{"e2e-v2": "finished", "e2e-v3": "stopped", "e2e-7": "running", "e2e-v4": "finished"} {
+		if got := find(t, w, run).Status; got != want {
+			t.Errorf("run %s is %s, want %s", run, got, want)
+		}
+	}
+}
