@@ -90,7 +90,7 @@ func TestACommandMayFollowANoticeBelowTheWatermark(t *testing.T) {
 		worker := &script{began: time.Now(), last: "never"}
 		w := r.options("w", worker)
 		done := make(chan error, 1)
-		go func() { done <- actor.RunWorker(t.Context(), w, delays) }()
+		go func() { done <- actor.RunWorker(t.Context(), w, actor.Joining{}, delays) }()
 		r.say("a", 100*ms, 5000*ms, event.StageStarted{Epoch: epoch}) // the planner's watermark is of use to it
 		r.say(event.SourceReplayer, 200*ms, 8000*ms, arrived)
 		time.AfterFunc(2*time.Second, func() { r.say(cloud, 2000*ms, 0, noticed) })
