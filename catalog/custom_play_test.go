@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 )
 
 // TestCustomExperimentsRun: every feature of the files, under the checks of the
@@ -51,6 +53,14 @@ trace: {fixed: {instances: 6, end_s: 900}}
 arrivals: {rate_rps: 1}
 slo_p99_s: 60
 sweep: {objective: [latency, slo, cost]}`,
+		"closed loop": `
+model: 6.7B
+instance: g4dn.12xlarge
+trace: {generate: {kind: bursty, instances: 10, zones: 2, mean_between_bursts_s: 500, share: 0.6, mean_down_s: 300, end_s: 1800}}
+provision: {mode: closed-loop, max_instances: 8, candidate_pool: 1, on_demand: true}
+arrivals: {rate_rps: 1}
+rate_window_s: 60
+sweep: {provision.on_demand: [true, false], objective: [latency, cost], grace: [0, 30]}`,
 	} {
 		custom, err := ReadCustom(filepath.Join(folder, "x.yaml"), []byte("name: x\n"+text))
 		if err != nil {
@@ -60,6 +70,7 @@ sweep: {objective: [latency, slo, cost]}`,
 		for _, run := range custom.Runs() {
 			t.Run(fmt.Sprint(name, run.Sweep, run.Seed), func(t *testing.T) {
 				spec, timeline := mustResolve(t, run.Start)
+				checkPrinted(t, run, spec, timeline)
 				completed, refused := 0, 0
 				for _, ev := range play(t, spec, timeline) {
 					switch ev.Body.(type) {
@@ -74,5 +85,18 @@ sweep: {objective: [latency, slo, cost]}`,
 				}
 			})
 		}
+	}
+}
+
+// checkPrinted requires that what Config prints of a run stands for that run.
+func checkPrinted(t *testing.T, run CustomRun, spec experiment.Spec, timeline experiment.Timeline) {
+	t.Helper()
+	text, err := Config(run.Start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, printed := mustBe(t, string(text))
+	if !reflect.DeepEqual(got, spec) || !reflect.DeepEqual(printed, timeline) {
+		t.Errorf("the printed file resolves to\n%+v, want\n%+v\n%s", got, spec, text)
 	}
 }

@@ -87,6 +87,7 @@ var refusals = []struct{ rows, want string }{
 	{`trace: {}`, `FILE:1: trace has no source, want exactly one of name, file, fixed, generate, changes`},
 	{`trace: {name: As, file: x.csv}`, `FILE:1: trace has name and file, want exactly one of name, file, fixed, generate, changes`},
 	{`trace: {name: Az}`, `FILE:1: trace.name: unknown trace "Az": allowed are A, As, As+o, B, Bs, Bs+o, g4dn-12h, on-demand-3, on-demand-4, on-demand-6, on-demand-8; did you mean As?`},
+	{`trace: {file: data}`, `FILE:1: trace.file is "data", which is no regular file`},
 	{`trace: {file: none.csv}`, `FILE:1: trace.file: open none.csv: no such file or directory`},
 	{`trace: {name: As, market: spot}`, `FILE:1: trace.market is a key of traces from files only; the catalogue knows how the instances of its traces were bought`},
 	{`trace: {fixed: {instances: 0, end_s: 60}}`, `FILE:1: trace.fixed.instances is 0, allowed is 1 to 10000`},

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,20 +56,26 @@ func readFile[T any](path string, read func(name string, r io.Reader) (T, error)
 }
 
 // path is where a file of the experiment lies: relative paths are from the
-// folder of the experiment's file.
+// folder of the experiment's file. Pipes and devices are refused: a service that
+// opened one for a start might wait for ever.
 func (s *settler) path(key, path string) (string, bool) {
 	c := s.doc.part("")
 	switch {
 	case path == "":
 		c.holds(key, false, "is empty, want a path")
+		return "", false
 	case filepath.IsAbs(path):
-		return path, true
 	case s.doc.folder == "":
 		c.holds(key, false, "is %q: a text without a folder needs absolute paths", path)
+		return "", false
 	default:
-		return filepath.Join(s.doc.folder, path), true
+		path = filepath.Join(s.doc.folder, path)
 	}
-	return "", false
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		c.holds(key, false, "is %q, which is no regular file", path)
+		return "", false
+	}
+	return path, true
 }
 
 // noteFile notes what is wrong with a file at the key that names it: a file that
@@ -82,9 +87,6 @@ func (s *settler) noteFile(key string, err error) {
 	if inside, ok := errors.AsType[*FileError](err); ok {
 		s.doc.errs = append(s.doc.errs, inside)
 		return
-	}
-	if refused, ok := errors.AsType[*os.PathError](err); ok {
-		err = fmt.Errorf("%s %s: %w", refused.Op, refused.Path, refused.Err)
 	}
 	s.doc.part("").requireAt(key, false, "%s: %v", key, err)
 }

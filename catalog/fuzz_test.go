@@ -211,3 +211,89 @@ func checkProfile(t *testing.T, p cost.Profile) {
 		t.Errorf("bad profile %+v", p)
 	}
 }
+
+// FuzzReadCustom: a text is refused with its file and lines, or its runs resolve
+// to something that can run.
+func FuzzReadCustom(f *testing.F) {
+	f.Add(smallFile)
+	f.Add(smallFile + "sweep: {grace: [0, 30], rate: [1, 2]}\nseeds: 3\n")
+	f.Add(strings.Replace(smallFile, "{rate_rps: 0.35}", "{kind: gamma, cv: 3, rates_rps: [1, 2], prompt_tokens: {distribution: lognormal, mean: 9, sigma: 1, max: 99}}", 1))
+	f.Add(strings.Replace(smallFile, "{name: As}", "{generate: {kind: bursty, instances: 9, zones: 3, mean_between_bursts_s: 60, share: 0.5, mean_down_s: 60, end_s: 600}}", 1))
+	f.Add(strings.Replace(smallFile, "{name: As}", "{end_s: 60, changes: [{at_s: 0, add_spot: [a, b, c]}, {at_s: 9, remove: [b]}]}", 1) + "provision: {mode: closed-loop, max_instances: 3, on_demand: true}\n")
+	f.Add("name: x\nmodel: {base: &b llama-2-7b, <<: *b}\ninstance: {base: g5.12xlarge, gpus: 2}\nengine: {}\nprofile: {estimate: roofline}\n")
+	f.Add("a: &a [*a]\n? {}\n")
+	for _, r := range refusals {
+		f.Add(complete(r.rows))
+	}
+	if text, err := Config(workload("rerouting", "A")); err != nil {
+		f.Fatal(err)
+	} else {
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "file") {
+			return // what lies on this machine is no business of a fuzzer
+		}
+		custom, err := ReadCustom("FILE", []byte(text))
+		if err != nil {
+			for _, part := range strings.Split(err.Error(), "\nFILE") {
+				if !strings.HasPrefix(strings.TrimPrefix(part, "FILE"), ":") {
+					t.Errorf("the answer %q names no file", part)
+				}
+			}
+			return
+		}
+		runs := custom.Runs()
+		if len(runs) == 0 || custom.Name() == "" {
+			t.Fatalf("%d runs of %q", len(runs), custom.Name())
+		}
+		last := runs[len(runs)-1]
+		again, err := ReadCustom("FILE", []byte(last.Start.YAML))
+		if err != nil || len(again.Runs()) != 1 || !reflect.DeepEqual(again.Runs()[0].Sweep, last.Sweep) || again.Runs()[0].Seed != last.Seed {
+			t.Fatalf("the text of a run does not read back as that run: %v\n%s", err, last.Start.YAML)
+		}
+		d, root, err := customDocument("FILE", []byte(last.Start.YAML))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := d.settle(builtin(), d.sweep(root)[0].root, newFiles(), event.StartOptions{})
+		spec := s.spec()
+		if spec.LargestFleet < 1 || spec.PromptTokens < 1 || spec.OutputTokens < 1 || spec.LongestSequence() < 2 || !(spec.RequiredThroughput > 0) ||
+			!(spec.ArrivalRate > 0) || !(spec.Headroom > 0) || spec.End <= 0 || spec.Model.KVBytesPerToken < 0 || spec.Model.WeightBytes <= 0 || spec.Seed == 0 {
+			t.Errorf("resolves to %+v", spec)
+		}
+		checkProfile(t, spec.Profile)
+		checkAvailability(t, s.trace.fleet)
+		if spec.ArrivalRate*spec.End.Seconds() > 1e4 {
+			return // enough of them
+		}
+		printed, err := Config(last.Start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := ReadCustom("FILE", printed); err != nil || len(back.Runs()) != 1 {
+			t.Errorf("what is printed does not read back: %v\n%s", err, printed)
+		}
+	})
+}
+
+func FuzzReadRequestsCSV(f *testing.F) {
+	f.Add(smallRequests)
+	f.Add(requestsHeader + "\n2023-11-16 18:15:46.6805900,374,44\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := ReadRequestsCSV("f", strings.NewReader(text))
+		if checkFileError(t, err); err != nil {
+			return
+		}
+		var last vtime.Time
+		for _, a := range got {
+			if a.At < last || a.At > maxTrace || a.PromptTokens < 1 || a.OutputTokens < 1 {
+				t.Errorf("bad request %+v after %v", a, last)
+			}
+			last = a.At
+		}
+		if len(got) == 0 || got[0].At != 0 {
+			t.Errorf("the requests are %v", got)
+		}
+	})
+}

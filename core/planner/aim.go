@@ -73,7 +73,7 @@ func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []mi
 func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 	request := m.request(gpus, at)
 	if m.policy.shape == adaptive {
-		return m.controller.Choose(request)
+		return m.best(request)
 	}
 	if m.shape.IsZero() {
 		if m.policy.shape == largestFleet {
@@ -83,6 +83,23 @@ func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 	}
 	request.GPUs = gpus
 	return m.controller.Fixed(m.shape, request)
+}
+
+// maxChoices bounds the decisions that are remembered.
+const maxChoices = 256
+
+// best asks the controller, which gives the same request the same answer. Around
+// one change of the fleet the same is asked again and again.
+func (m *MetaContextManager) best(r tune.Request) tune.Choice {
+	if choice, known := m.choices[r]; known {
+		return choice
+	}
+	if m.choices == nil || len(m.choices) == maxChoices {
+		m.choices = make(map[tune.Request]tune.Choice)
+	}
+	choice := m.controller.Choose(r)
+	m.choices[r] = choice
+	return choice
 }
 
 // request is what the controller is asked, for the throughput required at the
@@ -119,10 +136,12 @@ func (m *MetaContextManager) canKeep(config topology.ParallelConfig, nodes []fle
 
 // untouched lists the running pipelines that have all their nodes among nodes.
 func (m *MetaContextManager) untouched(nodes []fleet.Node) []*pipeline {
+	here := make(map[string]bool, len(nodes))
+	for _, n := range nodes {
+		here[n.Name] = true
+	}
 	return slices.DeleteFunc(m.deployed.alive(), func(p *pipeline) bool {
-		return slices.ContainsFunc(p.nodes, func(name string) bool {
-			return !slices.ContainsFunc(nodes, func(n fleet.Node) bool { return n.Name == name })
-		})
+		return slices.ContainsFunc(p.nodes, func(name string) bool { return !here[name] })
 	})
 }
 

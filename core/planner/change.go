@@ -107,8 +107,13 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 	batch := interrupted{pipeline: p.index}
 	for _, r := range b.Interrupted {
 		m.requests.CommitAt(r.Request, r.Committed)
-		batch.ids = append(batch.ids, r.Request)
-		batch.committed = max(batch.committed, r.Committed)
+	}
+	m.answerDone(p, b.At)
+	for _, r := range b.Interrupted {
+		if m.requests.Left(r.Request) > 0 {
+			batch.ids = append(batch.ids, r.Request)
+			batch.committed = max(batch.committed, r.Committed)
+		}
 	}
 	if b.Batch != 0 {
 		m.interrupt(p.index, b.At, b.Computed)
@@ -230,6 +235,7 @@ func (m *MetaContextManager) kill(p *pipeline, lost []string) {
 	if !slices.Contains(lost, p.leader) {
 		m.command(p.leader, event.StopPipeline{Epoch: p.epoch, Pipeline: p.index})
 	}
+	m.answerDone(p, m.emit.Now)
 	m.interrupt(p.index, m.emit.Now, m.computed(p))
 	m.requeue(m.requests.Close(p.index), nil)
 	delete(m.deployed.pipelines, p.index)

@@ -73,7 +73,10 @@ func (m *MetaContextManager) goalOfLeaving(leaving map[string]vtime.Time) (goal,
 		return g, true
 	}
 	for _, at := range m.moments() {
-		if with := m.aim(m.fleet.Expected(at), at, nil); at <= g.stop() && with.config() != t.config() {
+		if at > g.stop() {
+			break
+		}
+		if with := m.aim(m.fleet.Expected(at), at, nil); with.config() != t.config() {
 			return m.toward(with, at, true), true
 		}
 	}

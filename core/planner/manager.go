@@ -40,6 +40,8 @@ type MetaContextManager struct {
 	policy policy
 	shape  topology.ParallelConfig // solved once, where the policy says so
 
+	choices map[tune.Request]tune.Choice // of the controller, remembered
+
 	term     uint64
 	plans    uint64
 	phase    phase

@@ -80,15 +80,15 @@ func (m *MetaContextManager) provision() {
 // as far as it is known ahead.
 func (m *MetaContextManager) instancesNeeded() int {
 	now := m.emit.Now
-	most := m.solve(now)
+	most := m.needAt(now)
 	for _, at := range m.required.after(now) {
-		most = max(most, m.solve(at))
+		most = max(most, m.needAt(at))
 	}
 	return most
 }
 
-// solve is the need at an instant. It looks up what it solved last.
-func (m *MetaContextManager) solve(at vtime.Time) int {
+// needAt is the need at an instant. It looks up what it solved last.
+func (m *MetaContextManager) needAt(at vtime.Time) int {
 	n := need{rps: m.required.at(at), shape: m.shape, solved: true}
 	if last := m.asked.need; last.solved && last.rps == n.rps && last.shape == n.shape {
 		return last.instances

@@ -96,14 +96,27 @@ func (m *MetaContextManager) requestsLeft(b event.RequestsLeft) {
 // answer completes requests that had their last token at the instant at.
 func (m *MetaContextManager) answer(ids []event.RequestID, at vtime.Time) {
 	for _, id := range ids {
-		if record, first := m.requests.Complete(id, at, m.emit.Now); first {
-			m.totals.served += record.PromptTokens + record.OutputTokens
-			m.fact(event.RequestCompleted{Record: record})
-		}
+		m.complete(id, at)
 	}
 	m.dispatch()
 	if m.draining {
 		m.drained()
+	}
+}
+
+// answerDone completes what has its last token committed when a pipeline stops:
+// the shorter requests of a static batch, which wait for the longest.
+func (m *MetaContextManager) answerDone(p *pipeline, at vtime.Time) {
+	for _, id := range m.requests.Done(p.index) {
+		m.complete(id, at)
+	}
+}
+
+// complete ends a request that had its last token at the instant at.
+func (m *MetaContextManager) complete(id event.RequestID, at vtime.Time) {
+	if record, first := m.requests.Complete(id, at, m.emit.Now); first {
+		m.totals.served += record.PromptTokens + record.OutputTokens
+		m.fact(event.RequestCompleted{Record: record})
 	}
 }
 

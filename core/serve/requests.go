@@ -291,6 +291,29 @@ func (m *Manager) Reserved(pipeline int) int {
 	return 0
 }
 
+// Done lists the requests of a pipeline's pool that have all their tokens
+// committed.
+func (m *Manager) Done(pipeline int) []event.RequestID {
+	var out []event.RequestID
+	if p := m.pools[pipeline]; p != nil {
+		for _, r := range p.requests {
+			if r.committed == r.output {
+				out = append(out, r.id)
+			}
+		}
+	}
+	return out
+}
+
+// Left is how many tokens of a request are not committed; -1 if it has ended or is
+// unknown.
+func (m *Manager) Left(id event.RequestID) int {
+	if r := m.requests[id]; r != nil {
+		return r.output - r.committed
+	}
+	return -1
+}
+
 // Need is the KV memory, in tokens, that a request reserves.
 func (m *Manager) Need(id event.RequestID) int {
 	if r := m.requests[id]; r != nil {

@@ -1,6 +1,7 @@
 package actor_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -181,35 +183,56 @@ func kindsOf(events []event.Event) (out []event.Kind) {
 	return out
 }
 
+// slowTimers is a way to the stream on which something comes before a timer that
+// is on its way.
+type slowTimers struct {
+	bus.Publisher
+	before func()
+}
+
+func (b slowTimers) Publish(ctx context.Context, m bus.Outgoing) error {
+	if strings.HasPrefix(m.Subject, "spot.run.r.timer.") {
+		b.before()
+	}
+	return b.Publisher.Publish(ctx, m)
+}
+
 // TestANewPlannerTakesNoticesAsTheOldOne: at the same times, also one that was
-// read late, and one that was read while a timer was on its way.
+// read late, and those that were read while a timer was on its way.
 func TestANewPlannerTakesNoticesAsTheOldOne(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		const until = "timer_fired"
-		play := func(last event.Kind) []string {
+		play := func(last event.Kind, meanwhile func()) []string {
 			core := &script{began: time.Now(), last: last, effects: map[event.Kind][]effect.Effect{
-				"request_arrived": {{Timer: effect.SetTimer{Timer: "plan", At: 1000 * ms}}},
+				"request_arrived":      {{Timer: effect.SetTimer{Timer: "plan", At: 1000 * ms}}},
+				"preemption_cancelled": {{Timer: effect.SetTimer{Timer: "add", At: 999 * ms}}},
 			}}
-			if err := actor.RunPlanner(t.Context(), r.options(event.SourcePlanner, core), r.lead(), delays, core.finished); err != nil {
+			o := r.options(event.SourcePlanner, core)
+			o.Bus = slowTimers{o.Bus, meanwhile}
+			if err := actor.RunPlanner(t.Context(), o, r.lead(), delays, core.finished); err != nil {
 				t.Fatal(err)
 			}
 			return core.kinds()
 		}
 		r.say(event.SourceReplayer, 350*ms, 9000*ms, arrived)
 		time.AfterFunc(380*time.Millisecond, func() { r.say(cloud, 290*ms, 0, noticed) })
-		// The timer goes out at this instant too; whichever is first on the
-		// stream, these were said before it.
-		time.AfterFunc(time.Second, func() {
-			r.say(event.SourceNotice("b"), 999*ms, 0, event.PreemptionCancelled{Nodes: []string{"b"}})
-			r.say(cloud, 998*ms, 0, event.PreemptionCancelled{Nodes: []string{"a"}})
+		said := false
+		first := play("throughput_required", func() {
+			if said {
+				return
+			}
+			said = true
+			r.say(event.SourceNotice("b"), 990*ms, 0, event.PreemptionCancelled{Nodes: []string{"b"}})
+			r.say(cloud, 980*ms, 0, event.PreemptionCancelled{Nodes: []string{"a"}})
+			time.AfterFunc(time.Second, func() {
+				r.say(event.SourceReplayer, 9000*ms, vtime.Never, event.ThroughputRequired{RequestsPerSecond: 1})
+			})
 		})
-		first := play(until)
-		r.say(event.SourceReplayer, 9000*ms, vtime.Never, ended)
-		second := play("run_ended")
-		if len(first) < 3 || len(second) <= len(first) {
-			t.Fatalf("the old planner took %v, the new one %v", first, second)
-		}
-		mustBe(t, "the new planner took", second[:len(first)], first)
+		mustBe(t, "the old planner took", first, []string{
+			"request_arrived 0.350s", "preemption_noticed 0.350s", "preemption_cancelled 0.990s", "preemption_cancelled 0.990s",
+			"timer_fired 0.999s", "timer_fired 1.000s", "throughput_required 9.000s",
+		})
+		second := play("throughput_required", func() {})
+		mustBe(t, "the new planner took", second, first)
 		if strings.Contains(r.log.String(), "late") {
 			t.Errorf("it logs %s", r.log.String())
 		}

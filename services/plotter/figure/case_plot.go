@@ -11,8 +11,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// rateWindow, in seconds, is what an arrival rate is counted over.
-const rateWindow = 30
+// RateWindow, in seconds, is what an arrival rate is counted over.
+const RateWindow = 30
 
 const ratePanel = 0.85 * vg.Inch // height
 
@@ -135,13 +135,13 @@ func (c Case) rate() (*plot.Plot, error) {
 // last window ends with the axis.
 func (c Case) rates() plotter.XYs {
 	end := c.end()
-	counts := make([]int, int(math.Ceil(end/rateWindow)))
+	counts := make([]int, int(math.Ceil(end/RateWindow)))
 	for _, at := range c.Arrivals {
-		counts[min(int(at/rateWindow), len(counts)-1)]++
+		counts[min(int(at/RateWindow), len(counts)-1)]++
 	}
 	var points plotter.XYs
 	for i, n := range counts {
-		from, to := float64(i)*rateWindow, min(float64(i+1)*rateWindow, end)
+		from, to := float64(i)*RateWindow, min(float64(i+1)*RateWindow, end)
 		rate := float64(n) / (to - from)
 		points = append(points, plotter.XY{X: from, Y: rate}, plotter.XY{X: to, Y: rate})
 	}

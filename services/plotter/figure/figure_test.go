@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // drawings are figures of all kinds by the names of their golden files.
 func drawings() map[string]Drawing {
 	all := map[string]Drawing{}
-	for _, kind := range []map[string]Drawing{tails(), prices(), cases(), ablations()} {
+	for _, kind := range []map[string]Drawing{tails(), prices(), cases(), ablations(), sheets(), compares(), sweeps()} {
 		maps.Copy(all, kind)
 	}
 	return all
@@ -60,6 +60,7 @@ func TestSameDataSameBytes(t *testing.T) {
 	for name := range drawings() {
 		for _, f := range []Format{PNG, SVG, PDF} {
 			t.Run(name+"/"+string(f), func(t *testing.T) {
+				t.Parallel()
 				if !bytes.Equal(drawn(t, drawings()[name], f), drawn(t, drawings()[name], f)) {
 					t.Error("the bytes differ")
 				}
@@ -73,6 +74,9 @@ func TestOtherDataOtherBytes(t *testing.T) {
 	price := prices()["price"].(Price)
 	requests := cases()["case"].(Case)
 	ablation := ablations()["ablation"].(Ablation)
+	sheet := sheets()["sheet-tails"].(TailSheet)
+	compare := compares()["compare"].(Compare)
+	sweep := sweeps()["sweep-numbers"].(Sweep)
 	for name, change := range map[string]struct {
 		drawing Drawing
 		value   *float64
@@ -81,6 +85,9 @@ func TestOtherDataOtherBytes(t *testing.T) {
 		"average": {price, &price.Series[0].Points[0].Seeds[0].Avg}, "P99": {price, &price.Series[0].Points[0].Seeds[0].P99},
 		"request": {requests, &requests.Series[1].Requests[7].Latency}, "change": {requests, &requests.Series[1].Configs[1].At},
 		"arrival": {requests, &requests.Arrivals[13]}, "level": {ablation, &ablation.Levels[2].Seeds[0].P99},
+		"sheet": {sheet, &sheet.Rows[0][1].Series[0].Seeds[1][2]}, "compared": {compare, &compare.Series[0].Seeds[0].Latencies[89]},
+		"compared cost": {compare, &compare.Series[1].Seeds[0].USDPerToken}, "swept": {sweep, &sweep.Panels[0].Lines[0].Points[1].Seeds[0].P99},
+		"swept completion": {sweep, &sweep.Panels[0].Lines[0].Points[1].Seeds[0].Completed},
 	} {
 		for _, f := range []Format{PNG, SVG, PDF} {
 			before := drawn(t, change.drawing, f)
@@ -123,6 +130,12 @@ func TestWriteRefuses(t *testing.T) {
 	requests := func(r Request, c ...Config) Case {
 		return Case{Series: []CaseSeries{{Label: "SpotServe", Requests: []Request{r}, Configs: c}}}
 	}
+	compared := func(d Distribution) Compare {
+		return Compare{Series: []CompareSeries{{"x", 0, []Distribution{d}}}}
+	}
+	swept := func(p SweepPoint) Sweep {
+		return Sweep{X: []string{"1"}, Panels: []SweepPanel{{Lines: []SweepLine{{"x", 0, []SweepPoint{p}}}}}}
+	}
 	tests := []struct {
 		name    string
 		drawing Drawing
@@ -147,6 +160,26 @@ func TestWriteRefuses(t *testing.T) {
 		{"case: time", requests(Request{1, 1}, Config{-1, "1x2x8"}), `time of configuration 1x2x8 is -1`},
 		{"case: order", requests(Request{1, 1}, Config{5, "1x2x8"}, Config{3, "2x2x8"}), "configuration 2x2x8 at 3 s comes after one at 5 s"},
 		{"ablation: no level", Ablation{}, "no series"},
+		{"sheet: no series", TailSheet{Rows: [][]TailPanel{{{}}}}, "no series"},
+		{"sheet: NaN", TailSheet{Rows: [][]TailPanel{{{Series: tail(1, math.NaN()).Series}}}}, "P90 is NaN"},
+		{"workload sheet: no series", WorkloadSheet{Columns: []WorkloadColumn{{}}}, "no series"},
+		{"workload sheet: case", WorkloadSheet{Columns: []WorkloadColumn{{Case: requests(Request{1, -2})}}}, "latency is -2"},
+		{"ablation sheet: no panel", AblationSheet{}, "no series"},
+		{"ablation sheet: NaN", AblationSheet{Panels: []AblationPanel{{"x", []Level{{"whole", []Latency{{math.NaN(), 1}}}}}}}, "Average is NaN"},
+		{"compare: no series", Compare{}, "no series"},
+		{"compare: no seed", Compare{Series: []CompareSeries{{Label: "x"}}}, `series "x" has no seed`},
+		{"compare: SLO", Compare{SLO: -1, Series: []CompareSeries{{}}}, "SLO is -1"},
+		{"compare: no latency", compared(Distribution{}), `series "x": no latency`},
+		{"compare: too many", compared(Distribution{Latencies: []float64{1, 2}, Accepted: 1}), "2 requests were answered and 1 accepted"},
+		{"compare: order", compared(Distribution{Latencies: []float64{2, 1}, Accepted: 2}), "the latencies do not ascend"},
+		{"compare: latency", compared(Distribution{Latencies: []float64{-1}, Accepted: 2}), "latency is -1"},
+		{"compare: cost", compared(Distribution{Latencies: []float64{1}, Accepted: 2, USDPerToken: math.Inf(1)}), "cost is +Inf"},
+		{"sweep: nothing", Sweep{}, "no series"},
+		{"sweep: numbers", Sweep{XName: "rate", X: []string{"1"}, Values: []float64{1, 2}}, "2 numbers for 1 values of rate"},
+		{"sweep: order", Sweep{XName: "rate", X: []string{"1", "1"}, Values: []float64{1, 1}}, "the values of rate do not ascend"},
+		{"sweep: beyond", swept(SweepPoint{X: 1, Seeds: make([]SweepMeasure, 1)}), `line "x": point at value 1 of 1`},
+		{"sweep: no seed", swept(SweepPoint{}), `line "x": point "1" has no seed`},
+		{"sweep: negative", swept(SweepPoint{Seeds: []SweepMeasure{{Avg: -1}}}), `line "x": point "1": Average (s) is -1`},
 		{"ablation: NaN", Ablation{Levels: []Level{{"whole", []Latency{{1, math.NaN()}}}}}, `level "whole": P99 is NaN`},
 	}
 	for _, tt := range tests {
