@@ -36,31 +36,6 @@ type plannerRole struct {
 	last     vtime.Time // watermark given
 }
 
-// source is what is known of one source.
-type source struct {
-	promise vtime.Time // it sends nothing earlier, but for commands it has not seen
-	unseen  []sentCommand
-	silent  bool
-}
-
-type sentCommand struct {
-	seq uint64
-	at  vtime.Time
-}
-
-// bound is the earliest fact that the source can still send. An unseen command
-// is answered one response delay after it takes effect, at the soonest.
-func (s *source) bound(response time.Duration) vtime.Time {
-	if s.silent {
-		return vtime.Never
-	}
-	b := s.promise
-	for _, c := range s.unseen {
-		b = min(b, c.at.Add(response))
-	}
-	return b
-}
-
 func (r *plannerRole) observe(ev event.Event) (take bool) {
 	switch b := ev.Body.(type) {
 	case event.RunStarted:
@@ -85,15 +60,10 @@ func (r *plannerRole) observe(ev event.Event) (take bool) {
 	case ev.FromOutside():
 		return true // and promises nothing
 	case ev.Source == event.SourceReplayer:
-		r.replayer = source{promise: ev.Watermark}
+		return r.replayer.hearReplayer(ev)
 	default:
-		w := r.worker(ev.Source)
-		w.silent = false
-		w.promise = ev.Watermark
-		w.unseen = slices.DeleteFunc(w.unseen, func(c sentCommand) bool { return c.seq <= ev.Seen })
+		return r.worker(ev.Source).hear(ev)
 	}
-	_, mark := ev.Body.(event.WatermarkAdvanced)
-	return !mark
 }
 
 // replaying lasts until the planner reads its own election.
@@ -136,6 +106,15 @@ func (r *plannerRole) silent(t vtime.Time) (silent []string) {
 	}
 	slices.SortFunc(silent, topology.CompareNodes)
 	return silent
+}
+
+// patience: whoever else is silent may only wait for the replayer and the cloud.
+func (r *plannerRole) patience(t vtime.Time, wait time.Duration) time.Duration {
+	cloud := r.workers[event.SourceCloud]
+	if r.replayer.bound(0) <= t || cloud != nil && cloud.bound(r.delays.Response) <= t {
+		return max(wait, takeoverWait)
+	}
+	return wait
 }
 
 // giveUp leaves sources out that still hold events back.
