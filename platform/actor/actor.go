@@ -76,7 +76,8 @@ type Options struct {
 	Clock clock.Clock
 	Log   *slog.Logger
 	// ReorderWait bounds, in wall time, how long an overdue event waits for a
-	// silent source.
+	// silent source. For the replayer and its cloud it waits for longer: until
+	// another replayer has taken over (takeoverWait).
 	ReorderWait time.Duration
 	// Incarnation is which of its source's processes this is; it numbers what
 	// the actor says on its own.
@@ -84,6 +85,11 @@ type Options struct {
 	// Observe, if set, sees every event that the core takes.
 	Observe func(event.Event)
 }
+
+// takeoverWait is ample for the lease of a replayer to run out and another one
+// to read the run. Without the replayer a run comes to no end: whoever waits for
+// it loses less than one who goes on and takes it late.
+const takeoverWait = 15 * time.Second
 
 // role is what differs between planner and worker.
 type role interface {
@@ -102,6 +108,9 @@ type role interface {
 	bound() vtime.Time
 	// silent lists the sources that hold back an event of instant t.
 	silent(t vtime.Time) []string
+	// patience is how long, in wall time, an event of instant t waits for them,
+	// where wait is what any source may take.
+	patience(t vtime.Time, wait time.Duration) time.Duration
 	// mark returns the watermark to give, when next is the next instant on the
 	// agenda and facts go out with it, and whether it has to go out on its own.
 	mark(next vtime.Time, facts bool) (m watermark, announce bool)
@@ -287,7 +296,7 @@ func (a *actor) waive(ev event.Event) {
 	if a.blocked.IsZero() {
 		a.blocked = time.Now()
 	}
-	if time.Since(a.blocked) < a.ReorderWait {
+	if time.Since(a.blocked) < a.role.patience(ev.Time, a.ReorderWait) {
 		return
 	}
 	term, onStream := a.role.timersOnStream()
@@ -312,10 +321,11 @@ func (a *actor) wait() time.Duration {
 	if until := a.Clock.Until(ev.Time); until > 0 {
 		return until
 	}
-	if rest := a.ReorderWait - time.Since(a.blocked); !a.blocked.IsZero() && rest > 0 {
+	patience := a.role.patience(ev.Time, a.ReorderWait)
+	if rest := patience - time.Since(a.blocked); !a.blocked.IsZero() && rest > 0 {
 		return rest
 	}
-	return a.ReorderWait
+	return patience
 }
 
 func (a *actor) step(ev event.Event) {

@@ -303,7 +303,7 @@ func TestWorkerGoesAsFarAsThePlannerSays(t *testing.T) {
 			promises = append(promises, fmt.Sprintf("%s from %s, seen %d", ev.Body.Kind(), ev.Watermark, ev.Seen))
 		}
 		mustBe(t, "promises", promises, []string{
-			"watermark_advanced from never, seen 0", "watermark_advanced from 0.120s, seen 5", "watermark_advanced from 2.020s, seen 5",
+			"watermark_advanced from 0.120s, seen 5", "watermark_advanced from 2.020s, seen 5",
 			"stage_started from never, seen 5",
 		})
 	})

@@ -138,7 +138,7 @@ func TestWorkerTakesALossFromOutside(t *testing.T) {
 		core := &script{began: time.Now()}
 		o := r.options("a", core)
 		done := make(chan error, 1)
-		go func() { done <- actor.RunWorker(t.Context(), o, delays) }()
+		go func() { done <- actor.RunWorker(t.Context(), o, actor.Joining{}, delays) }()
 		r.say(event.SourceReplayer, 500*ms, 9000*ms, event.InstanceLost{Nodes: []string{"b"}})
 		r.say(event.SourcePlanner, 0, 600*ms, event.WatermarkAdvanced{})
 		synctest.Wait()

@@ -36,35 +36,6 @@ type plannerRole struct {
 	last     vtime.Time // watermark given
 }
 
-// source is what is known of one source.
-type source struct {
-	promise vtime.Time // it sends nothing earlier, but for commands it has not seen
-	unseen  []sentCommand
-	silent  bool
-	// Of a worker: what earlier incarnations say is void; and so is everything
-	// until the next one joins, if the worker was found silent.
-	incarnation uint64
-	evicted     bool
-}
-
-type sentCommand struct {
-	seq uint64
-	at  vtime.Time
-}
-
-// bound is the earliest fact that the source can still send. An unseen command
-// is answered one response delay after it takes effect, at the soonest.
-func (s *source) bound(response time.Duration) vtime.Time {
-	if s.silent {
-		return vtime.Never
-	}
-	b := s.promise
-	for _, c := range s.unseen {
-		b = min(b, c.at.Add(response))
-	}
-	return b
-}
-
 func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 	switch b := ev.Body.(type) {
 	case event.RunStarted:
@@ -84,8 +55,8 @@ func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 		return ev.Term >= r.term
 	case event.WorkerSilent:
 		for _, node := range b.Nodes {
-			if w := r.worker(node); ev.Term >= r.term && !w.evicted {
-				*w = source{promise: vtime.Never, silent: true, incarnation: w.incarnation + 1, evicted: true}
+			if ev.Term >= r.term {
+				r.worker(node).evict()
 			}
 		}
 		return ev.Term >= r.term
@@ -96,20 +67,10 @@ func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 	case ev.FromOutside():
 		return true // and promises nothing
 	case ev.Source == event.SourceReplayer:
-		r.replayer = source{promise: ev.Watermark}
+		return r.replayer.hearReplayer(ev)
 	default:
-		w := r.worker(ev.Source)
-		if _, joined := ev.Body.(event.WorkerJoined); joined && ev.Incarnation() >= w.incarnation {
-			*w = source{incarnation: ev.Incarnation()}
-		} else if joined || ev.Incarnation() < w.incarnation || w.evicted {
-			return false
-		}
-		w.silent = false
-		w.promise = ev.Watermark
-		w.unseen = slices.DeleteFunc(w.unseen, func(c sentCommand) bool { return c.seq <= ev.Seen })
+		return r.worker(ev.Source).hear(ev)
 	}
-	_, mark := ev.Body.(event.WatermarkAdvanced)
-	return !mark
 }
 
 // replaying lasts until the planner reads its own election.
@@ -152,6 +113,15 @@ func (r *plannerRole) silent(t vtime.Time) (silent []string) {
 	}
 	slices.SortFunc(silent, topology.CompareNodes)
 	return silent
+}
+
+// patience: whoever else is silent may only wait for the replayer and the cloud.
+func (r *plannerRole) patience(t vtime.Time, wait time.Duration) time.Duration {
+	cloud := r.workers[event.SourceCloud]
+	if r.replayer.bound(0) <= t || cloud != nil && cloud.bound(r.delays.Response) <= t {
+		return max(wait, takeoverWait)
+	}
+	return wait
 }
 
 // giveUp leaves sources out that still hold events back.

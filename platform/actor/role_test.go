@@ -167,6 +167,8 @@ func TestWorkerWatermark(t *testing.T) {
 			t.Errorf("watermark %+v, announced %t; want %+v, %t", got, said, want, announce)
 		}
 	}
+	mark(vtime.Never, false, watermark{}, false) // it knows nothing of the run yet
+	r.observe(fact(event.SourceReplayer, 500*ms, 0), 0)
 	mark(100*ms, false, watermark{120 * ms, 0}, true)
 	mark(100*ms, false, watermark{120 * ms, 0}, false) // said already
 	r.observe(command("a", 4, 0), 0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/cost"
@@ -21,7 +22,8 @@ var ErrEvicted = errors.New("the planner goes on without this worker, which it f
 func RunWorker(ctx context.Context, o Options, j Joining, d cost.Delays) error {
 	o.Incarnation = j.incarnation
 	a := &actor{Options: o, agenda: agenda.New(o.Name), fired: make(map[event.ID]bool), role: &workerRole{
-		node: o.Name, joined: j.seq, delays: d, given: watermark{time: unsaid}, taken: make(map[uint64]bool),
+		node: o.Name, joined: j.seq, delays: d, given: watermark{time: unsaid},
+		taken: make(map[uint64]bool), heard: make(map[string]uint64),
 	}}
 	return a.run(ctx)
 }
@@ -38,19 +40,25 @@ type workerRole struct {
 	delays  cost.Delays
 	planner vtime.Time
 	seen    uint64
-	taken   map[uint64]bool // numbers of the commands so far: a new planner may repeat the last ones
+	taken   map[uint64]bool   // numbers of the commands so far: a new planner may repeat the last ones
+	heard   map[string]uint64 // number of the last fact of each other source
+	began   bool              // something was read, hence the run's start
 	given   watermark
 	over    bool
 }
 
 func (r *workerRole) observe(ev event.Event, seq uint64) (take bool) {
+	r.began = true
 	if silent, ok := ev.Body.(event.WorkerSilent); ok {
 		r.evicted = r.evicted || seq > r.joined && slices.Contains(silent.Nodes, r.node)
 		return false
 	}
 	if ev.Source != event.SourcePlanner {
-		_, mark := ev.Body.(event.WatermarkAdvanced)
-		return !mark
+		if _, mark := ev.Body.(event.WatermarkAdvanced); mark || ev.Seq <= r.heard[ev.Source] && !ev.FromOutside() {
+			return false // no fact, or one that was said again
+		}
+		r.heard[ev.Source] = ev.Seq
+		return true
 	}
 	switch ev.Body.(type) {
 	case event.WatermarkAdvanced:
@@ -79,9 +87,15 @@ func (r *workerRole) bound() vtime.Time { return r.planner }
 // silent: a worker has nobody to go on without.
 func (r *workerRole) silent(vtime.Time) []string { return nil }
 
+func (r *workerRole) patience(_ vtime.Time, wait time.Duration) time.Duration { return wait }
+
 // mark: whatever the worker does next, its fact is taken one response delay
-// later. Facts carry the promise along.
+// later. Facts carry the promise along. Before it has read the run's start it
+// knows of nothing, and promises nothing.
 func (r *workerRole) mark(next vtime.Time, facts bool) (watermark, bool) {
+	if !r.began {
+		return r.given, false
+	}
 	m := watermark{time: next.Add(r.delays.Response), seen: r.seen}
 	changed := m != r.given
 	r.given = m

@@ -2,6 +2,7 @@ package tracereplayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,97 +13,113 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/control"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
-// begin plays an experiment on a goroutine of its own. done gets its outcome
-// when the planner has finished it; stop ends its input early if the run has
-// the name.
-func (s *service) begin(ctx context.Context, q queued) (done chan error, stop func(run string) bool) {
-	done = make(chan error, 1)
-	stopped := make(chan struct{})
-	var once bool
-	go func() { done <- s.play(ctx, q, stopped) }()
-	return done, func(run string) bool {
-		if run != q.run {
-			return false
-		}
-		if !once {
-			once = true
-			close(stopped)
-		}
-		return true
-	}
-}
-
-// play emits a run's events at their times and waits until the planner has
-// finished it.
-func (s *service) play(ctx context.Context, q queued, stopped <-chan struct{}) error {
-	finished, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{New: true}, wire.RunFinishedFilter(q.run))
-	if err != nil {
-		return fmt.Errorf("trace-replayer: follow run %s: %w", q.run, err)
-	}
-	defer finished.Stop()
+// play emits a run's events at their times, from where the stream has them on,
+// and waits until the planner has finished the run. stopped ends the input
+// early.
+func (s *service) play(ctx context.Context, run string, seq uint64, start []byte, stopped <-chan struct{}) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	wallStart := time.Now()
-	pace, err := clock.New(wallStart, q.spec.TimeScale)
+	log := s.Log.With("run", run)
+	_, spec, timeline, wrong := resolve(start)
+	begun, found, err := actor.FindRun(ctx, s.Bus, run)
+	switch {
+	case err != nil:
+	case found:
+		log.Info("run goes on")
+	case wrong != nil:
+		log.Error("an accepted run cannot begin any more", "error", wrong)
+		refused := refusal(seq, fmt.Errorf("it was accepted, but cannot begin any more: %w", wrong))
+		refused.Run = run
+		_, err := control.Publish(ctx, s.Bus, *refused)
+		return err
+	default:
+		log.Info("run begins", "nodes", len(spec.Nodes), "requests", len(timeline.Arrivals), "end", timeline.End)
+		begun, err = s.begin(ctx, run, spec, timeline)
+	}
+	if err != nil {
+		return fmt.Errorf("trace-replayer: begin run %s: %w", run, err)
+	}
+	finished, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: begun.Seq}, wire.RunFinishedFilter(run))
+	if err != nil {
+		return fmt.Errorf("trace-replayer: follow run %s: %w", run, err)
+	}
+	defer finished.Stop()
+	pace, err := clock.New(time.Unix(0, begun.Start.WallStart), begun.Start.Spec.TimeScale)
 	if err != nil {
 		return err
 	}
-	log := s.Log.With("run", q.run)
-	log.Info("run begins", "nodes", len(q.spec.Nodes), "requests", len(q.timeline.Arrivals), "end", q.timeline.End)
-	if q.spec.Provision == experiment.ClosedLoop {
-		wait, err := s.openCloud(ctx, q, pace, cancel)
+	c, err := resume(ctx, s.Bus, begun, timeline, wrong)
+	if err != nil {
+		return fmt.Errorf("trace-replayer: read run %s: %w", run, err)
+	}
+	if c.wrong != nil && !c.over() {
+		log.Error("a run that began cannot go on and is stopped", "error", c.wrong)
+		if err := s.publish(ctx, c.stop(pace.Now())); err != nil {
+			return err
+		}
+	}
+	if begun.Start.Spec.Provision == experiment.ClosedLoop && c.wrong == nil {
+		wait, err := s.openCloud(ctx, begun, timeline, pace, cancel)
 		if err != nil {
 			return err
 		}
 		defer wait()
 	}
-	player := replay.NewPlayer(q.run, event.RunStarted{Spec: q.spec, WallStart: wallStart.UnixNano()}, q.timeline)
-	var last event.Event
-	wake := time.NewTimer(0)
+	return s.goOn(ctx, c, pace, stopped, finished)
+}
+
+// begin is the first word of a run; only one replayer has it.
+func (s *service) begin(ctx context.Context, run string, spec experiment.Spec, t experiment.Timeline) (actor.Started, error) {
+	start := event.RunStarted{Spec: spec, WallStart: time.Now().UnixNano()}
+	first, _ := replay.NewPlayer(run, start, t).Next()
+	seq, err := actor.Begin(ctx, s.Bus, first)
+	if errors.Is(err, bus.ErrTaken) {
+		begun, _, err := actor.FindRun(ctx, s.Bus, run)
+		return begun, err
+	}
+	s.events.Inc()
+	return actor.Started{Run: run, Start: start, Seq: seq}, err
+}
+
+// goOn plays what is left and waits for the planner.
+func (s *service) goOn(ctx context.Context, c *course, pace clock.Clock, stopped <-chan struct{}, finished bus.Subscription) error {
+	log := s.Log.With("run", c.last.Run)
+	wake := time.NewTimer(time.Hour)
 	defer wake.Stop()
-	for player.PeekTime() != vtime.Never {
-		wake.Reset(pace.Until(player.PeekTime()))
+	for {
+		next := c.next()
+		wake.Reset(pace.Until(next))
+		select {
+		case <-stopped: // before all that is due
+			stopped = nil
+			if c.stoppable() {
+				log.Info("run is stopped", "at", pace.Now())
+				if err := s.publish(ctx, c.stop(pace.Now())); err != nil {
+					return err
+				}
+			}
+			continue
+		default:
+		}
 		select {
 		case <-wake.C:
-		case <-stopped:
-			stopped = nil
-			player.Stop(max(0, pace.Now()))
-			log.Info("run is stopped", "at", player.PeekTime())
-			// What is not promised to come later need not wait for its time.
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		for player.PeekTime() <= pace.Now() || stopped == nil && player.PeekTime() != vtime.Never {
-			last, _ = player.Next()
-			if err := s.publish(ctx, last); err != nil {
-				return err
+			for next := c.next(); next != vtime.Never && next <= pace.Now(); next = c.next() {
+				if err := s.publish(ctx, c.play()); err != nil {
+					return err
+				}
 			}
-		}
-	}
-	for {
-		select {
+		case <-stopped:
+			// The loop deals with it; a closed channel stays ready.
 		case _, ok := <-finished.C():
 			if !ok {
-				return finished.Err()
+				return errors.Join(context.Cause(ctx), finished.Err())
 			}
 			log.Info("run is finished")
 			return nil
-		case <-stopped:
-			stopped = nil
-			if !q.spec.Drain {
-				continue // it is about to finish by itself
-			}
-			log.Info("run is stopped while it drains")
-			end := last
-			end.Seq++
-			end.Time = max(last.Time, pace.Now())
-			end.Body = event.RunEnded{Reason: event.Stopped}
-			if err := s.publish(ctx, end); err != nil {
-				return err
-			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

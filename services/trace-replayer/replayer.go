@@ -1,6 +1,17 @@
 // Package tracereplayer is the trace-replayer as a service: it takes start
 // events, validates and resolves experiments, and plays their availability
 // events and arrivals at their experiment times.
+//
+// All that it knows is a function of the streams: the queue of what the control
+// stream says, the place in a run of what the run's stream has. So a replayer
+// that dies loses nothing. One of several holds a lease and plays, the others
+// stand by; the next one goes on behind the last event that is on the stream.
+//
+// A replayer that was thought dead and wakes up does no harm. What it plays is
+// what its successor plays, under the same names, and counts once. What the two
+// could do differently, they do where only one can: a run begins where its
+// stream has no beginning yet. If both end a run because of a stop, the first
+// end in the stream counts, and nothing that is played behind it.
 package tracereplayer
 
 import (
@@ -17,8 +28,10 @@ import (
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -27,7 +40,8 @@ import (
 // Bus is the part of a bus that the replayer takes.
 type Bus interface {
 	rollcall.Bus
-	bus.Consumer
+	bus.Appender
+	bus.KeyValue
 }
 
 // Options are what the service needs.
@@ -39,57 +53,42 @@ type Options struct {
 	// RollCall is how long, in wall time, services have to say that they are
 	// here before a start is refused. 0: DefaultRollCall.
 	RollCall time.Duration
+	// Holder names this process in the lease that one of several replayers
+	// holds; the others stand by.
+	Holder string
 }
 
 // DefaultRollCall is ample on a healthy bus.
 const DefaultRollCall = 3 * time.Second
 
-// durable is the name of the replayer's place among the start events.
-const durable = "trace-replayer"
+// leaseName is what the replayers compete for.
+const leaseName = "trace-replayer"
 
 // Setup adds the service to the group.
 func Setup(g *run.Group, o Options) error {
 	if o.RollCall <= 0 {
 		o.RollCall = DefaultRollCall
 	}
-	s := &service{Options: o, stops: make(chan event.StopExperiment)}
+	s := &service{Options: o}
 	if err := s.register(); err != nil {
 		return err
 	}
-	starts, stops := o.Ready.Add("trace-replayer: starts"), o.Ready.Add("trace-replayer: stops")
-	{
-		ctx, cancel := context.WithCancel(context.Background())
-		g.Add(func() error {
-			err := s.run(ctx, starts.Met)
-			starts.NotMet("stopped")
-			return err
-		}, func(error) { cancel() })
-	}
-	{
-		ctx, cancel := context.WithCancel(context.Background())
-		g.Add(func() error {
-			err := s.followStops(ctx, stops.Met)
-			stops.NotMet("stopped")
-			return err
-		}, func(error) { cancel() })
-	}
+	starts := o.Ready.Add("trace-replayer: starts")
+	ctx, cancel := context.WithCancel(context.Background())
+	g.Add(func() error {
+		err := lease.Hold(ctx, lease.Options{
+			Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: starts.Met,
+		}, s.lead)
+		starts.NotMet("stopped")
+		return err
+	}, func(error) { cancel() })
 	return nil
 }
 
 type service struct {
 	Options
-	stops  chan event.StopExperiment
-	queue  []queued
-	ending sync.WaitGroup // runs that were stopped before their turn
 	runs   *prometheus.CounterVec
 	events prometheus.Counter
-}
-
-// queued is an accepted experiment that waits for its turn.
-type queued struct {
-	run      string
-	spec     experiment.Spec
-	timeline experiment.Timeline
 }
 
 func (s *service) register() error {
@@ -107,151 +106,162 @@ func (s *service) register() error {
 	return nil
 }
 
-// run takes starts as they come and plays one experiment at a time. It returns
-// when all that it plays has ended with it.
-func (s *service) run(ctx context.Context, ready func()) (err error) {
-	starts, err := s.Bus.Consume(ctx, bus.Control, durable, wire.SubjectStart)
-	if err != nil {
-		return fmt.Errorf("trace-replayer: consume starts: %w", err)
-	}
-	defer starts.Stop()
-	ready()
+// lead answers starts as they come and plays one experiment at a time, from
+// where an earlier leader may have left them. It returns when all that it plays
+// has ended with it.
+func (s *service) lead(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var playing chan error // of the experiment in progress; nil if there is none
-	stop := func(string) bool { return false }
-	defer func() {
-		cancel()
-		err = errors.Join(err, wait(playing))
-		s.ending.Wait()
-	}()
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	defer cancel()
+	ledger, control, err := s.catchUp(ctx)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer control.Stop()
+	over := make(chan outcome)
 	for {
-		if playing == nil && len(s.queue) > 0 {
-			next := s.queue[0]
-			s.queue = s.queue[1:]
-			playing, stop = s.begin(ctx, next)
+		for e := ledger.unanswered(); e != nil; e = ledger.unanswered() {
+			e.answered = true
+			if err := s.answer(ctx, e); err != nil {
+				return ended(ctx, err)
+			}
+		}
+		for e := ledger.next(); e != nil; e = ledger.next() {
+			e.begun = true
+			playing.Go(func() {
+				err := s.play(ctx, e.run, e.seq, e.start, e.stopped)
+				select {
+				case over <- outcome{e, err}:
+				case <-ctx.Done():
+				}
+			})
 		}
 		select {
-		case d, ok := <-starts.C():
+		case m, ok := <-control.C():
 			if !ok {
-				return starts.Err()
+				return control.Err()
 			}
-			if err := s.answer(ctx, d); err != nil {
-				return err
+			ledger.take(m)
+		case o := <-over:
+			if o.err != nil {
+				return ended(ctx, o.err)
 			}
-		case b := <-s.stops:
-			if !stop(b.Run) {
-				s.dequeue(ctx, b.Run)
-			}
-		case err := <-playing:
-			playing, stop = nil, func(string) bool { return false }
-			if err != nil && ctx.Err() == nil {
-				return err
-			}
+			ledger.done(o.entry)
 		}
 	}
 }
 
-func wait(playing chan error) error {
-	if playing == nil {
-		return nil
-	}
-	if err := <-playing; !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+// outcome is what became of a run that was played.
+type outcome struct {
+	entry *entry
+	err   error
 }
 
-// answer accepts or refuses a start, in public, and acknowledges it.
-func (s *service) answer(ctx context.Context, d bus.Delivery) error {
-	q, refused, err := s.check(ctx, d)
+// ended is the error of work that the context may have ended.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// catchUp reads the control stream as far as it is, and follows it from there.
+func (s *service) catchUp(ctx context.Context) (*ledger, bus.Subscription, error) {
+	_, finished, err := actor.ReadRuns(ctx, s.Bus, s.Log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("trace-replayer: read the runs: %w", err)
+	}
+	return follow(ctx, s.Bus, &ledger{log: s.Log, finished: finished})
+}
+
+// follow has a ledger take the control stream as far as it is, and returns what
+// comes then.
+func follow(ctx context.Context, b bus.Follower, l *ledger) (*ledger, bus.Subscription, error) {
+	filters := []string{wire.SubjectStart, wire.SubjectStop, wire.SubjectAccepted, wire.SubjectRefused}
+	last, err := newest(ctx, b, bus.Control, filters...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("trace-replayer: read starts: %w", err)
+	}
+	control, err := b.Follow(ctx, bus.Control, bus.Position{}, filters...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("trace-replayer: follow starts: %w", err)
+	}
+	for read := uint64(0); read < last; {
+		m, ok := <-control.C()
+		if !ok {
+			return nil, nil, fmt.Errorf("trace-replayer: follow starts: %w", errors.Join(ctx.Err(), control.Err()))
+		}
+		l.take(m)
+		read = m.Seq
+	}
+	return l, control, nil
+}
+
+// newest is the sequence of the newest message that one of the filters selects;
+// 0 if there is none.
+func newest(ctx context.Context, b bus.Follower, s bus.Stream, filters ...string) (last uint64, err error) {
+	for _, f := range filters {
+		m, _, err := b.Newest(ctx, s, f)
+		if err != nil {
+			return 0, err
+		}
+		last = max(last, m.Seq)
+	}
+	return last, nil
+}
+
+// answer accepts or refuses a start, in public. An accepted run is in the queue
+// when the answer is read back.
+func (s *service) answer(ctx context.Context, e *entry) error {
+	accepted, refused, err := s.check(ctx, e)
 	if err != nil {
 		return err
 	}
-	var answer event.Body = event.ExperimentAccepted{StartSeq: d.Seq, Run: q.run}
+	var answer event.Body = accepted
 	if refused != nil {
 		s.runs.WithLabelValues("refused").Inc()
-		s.Log.Warn("start refused", "seq", d.Seq, "reason", refused.Reason)
+		s.Log.Warn("start refused", "seq", e.seq, "reason", refused.Reason)
 		answer = *refused
 	} else {
 		s.runs.WithLabelValues("accepted").Inc()
-		s.Log.Info("start accepted", "seq", d.Seq, "run", q.run)
-		s.queue = append(s.queue, q)
+		s.Log.Info("start accepted", "seq", e.seq, "run", accepted.Run)
 	}
-	if _, err := control.Publish(ctx, s.Bus, answer); err != nil {
-		return err
-	}
-	if err := d.Ack(); err != nil {
-		s.Log.Warn("acknowledgement of a start lost", "seq", d.Seq, "error", err)
-	}
-	return nil
+	_, err = control.Publish(ctx, s.Bus, answer)
+	return err
 }
 
 // check reads and resolves a start and asks whether the services that it needs
 // are here. The error is the bus's, not the user's.
-func (s *service) check(ctx context.Context, d bus.Delivery) (queued, *event.ExperimentRefused, error) {
-	refuse := func(err error) *event.ExperimentRefused {
-		out := &event.ExperimentRefused{StartSeq: d.Seq, Reason: err.Error()}
-		if r, ok := errors.AsType[*catalog.RefusedError](err); ok {
-			out.Allowed = r.Allowed
-		}
-		return out
-	}
-	start, err := wire.DecodeStart(d.Data)
+func (s *service) check(ctx context.Context, e *entry) (accepted event.ExperimentAccepted, refused *event.ExperimentRefused, err error) {
+	start, spec, _, err := resolve(e.start)
 	if err != nil {
-		return queued{}, refuse(err), nil
-	}
-	spec, timeline, err := catalog.Resolve(start)
-	if err != nil {
-		return queued{}, refuse(err), nil
+		return accepted, refusal(e.seq, err), nil
 	}
 	missing, err := s.missing(ctx, spec.Nodes)
 	if err != nil {
-		return queued{}, nil, err
+		return accepted, nil, err
 	}
 	if missing != nil {
-		return queued{}, refuse(missing), nil
+		return accepted, refusal(e.seq, missing), nil
 	}
-	return queued{run: fmt.Sprintf("%s-%d", start.Experiment, d.Seq), spec: spec, timeline: timeline}, nil, nil
+	return event.ExperimentAccepted{StartSeq: e.seq, Run: fmt.Sprintf("%s-%d", start.Experiment, e.seq)}, nil, nil
 }
 
-// dequeue drops an experiment that was stopped before its turn.
-func (s *service) dequeue(ctx context.Context, run string) {
-	for i, q := range s.queue {
-		if q.run == run {
-			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
-			// It gets its beginning and its end, so that the store knows of it.
-			ended, stop := s.begin(ctx, q)
-			stop(run)
-			s.ending.Go(func() {
-				if err := <-ended; err != nil && ctx.Err() == nil {
-					s.Log.Error("run broken off", "run", run, "error", err)
-				}
-			})
-			return
-		}
-	}
-	s.Log.Warn("nothing to stop: no run of this name is queued or in progress", "run", run)
-}
-
-// followStops hands stop events to the loop of run.
-func (s *service) followStops(ctx context.Context, ready func()) error {
-	sub, err := s.Bus.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectStop)
+// resolve reads a start. The same start and files give the same experiment.
+func resolve(data []byte) (event.StartExperiment, experiment.Spec, experiment.Timeline, error) {
+	start, err := wire.DecodeStart(data)
 	if err != nil {
-		return fmt.Errorf("trace-replayer: follow stops: %w", err)
+		return start, experiment.Spec{}, experiment.Timeline{}, err
 	}
-	defer sub.Stop()
-	ready()
-	for m := range sub.C() {
-		b, err := wire.DecodeStop(m.Data)
-		if err != nil {
-			s.Log.Warn("skip a stop that cannot be read", "seq", m.Seq, "error", err)
-			continue
-		}
-		select {
-		case s.stops <- b:
-		case <-ctx.Done():
-			return nil
-		}
+	spec, timeline, err := catalog.Resolve(start)
+	return start, spec, timeline, err
+}
+
+func refusal(start uint64, err error) *event.ExperimentRefused {
+	out := &event.ExperimentRefused{StartSeq: start, Reason: err.Error()}
+	if r, ok := errors.AsType[*catalog.RefusedError](err); ok {
+		out.Allowed = r.Allowed
 	}
-	return sub.Err()
+	return out
 }

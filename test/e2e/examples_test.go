@@ -84,8 +84,9 @@ func TestExamples(t *testing.T) {
 			s := newSite(t)
 			said := s.ok("validate", path)
 			mustSay(t, said, "experiment "+name+" is fine", "sustained")
+			_, line, _ := strings.Cut(said, "\n  runs ")
 			var runs int
-			if _, err := fmt.Sscanf(said[strings.Index(said, "runs"):], "runs %d:", &runs); err != nil {
+			if _, err := fmt.Sscanf(line, "%d:", &runs); err != nil {
 				t.Fatalf("%v:\n%s", err, said)
 			}
 			mustSay(t, s.ok("run", path, "--virtual"), name+": ", "sweep-"+name+".png")

@@ -168,9 +168,9 @@ func (a *app) runCustom(ctx context.Context, name string, starts []event.StartEx
 }
 
 // reportOn makes a report of what is in the store.
-func (a *app) reportOn(ctx context.Context, make func(store.Reader) (*report.Report, error)) (rep *report.Report, err error) {
+func (a *app) reportOn(ctx context.Context, of func(store.Reader) (*report.Report, error)) (rep *report.Report, err error) {
 	err = a.reader(ctx, func(r store.Reader) (err error) {
-		rep, err = make(r)
+		rep, err = of(r)
 		return err
 	})
 	return rep, err

@@ -190,10 +190,14 @@ func firstChoice(all []preview.Preview) string {
 			choices = append(choices, choice)
 		}
 	}
-	if n := len(choices); n > 1 {
+	switch n := len(choices); n {
+	case 1:
+		return choices[0]
+	case 2:
+		return choices[0] + "; elsewhere another one"
+	default:
 		return fmt.Sprintf("%s; elsewhere %d others", choices[0], n-1)
 	}
-	return choices[0]
 }
 
 // sustained tells whether the first configurations keep up.

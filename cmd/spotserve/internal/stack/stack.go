@@ -145,7 +145,7 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, ReorderWait: o.ReorderWait, Holder: "spotserve"})
 		}},
 		{"trace-replayer", func(b bus.Bus, log *slog.Logger) error {
-			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Holder: "spotserve"})
 		}},
 	}
 	for _, service := range services {

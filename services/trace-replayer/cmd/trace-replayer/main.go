@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -28,7 +29,14 @@ func main() {
 			if err != nil {
 				return err
 			}
-			return tracereplayer.Setup(&p.Group, tracereplayer.Options{Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, RollCall: *wait})
+			host, err := os.Hostname()
+			if err != nil {
+				return err
+			}
+			return tracereplayer.Setup(&p.Group, tracereplayer.Options{
+				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, RollCall: *wait,
+				Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+			})
 		},
 	}.Main())
 }

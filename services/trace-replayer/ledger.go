@@ -1,0 +1,146 @@
+package tracereplayer
+
+import (
+	"log/slog"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+// ledger is what the control stream says of the starts that are not dealt with,
+// in the order of the starts. It is a function of the stream, so every replayer
+// that reads it comes to the same queue: the first answer to a start counts,
+// however many replayers gave one.
+type ledger struct {
+	log      *slog.Logger
+	finished map[string]bool // runs that the planner had closed before
+	entries  []*entry
+}
+
+// entry is a start that is not dealt with.
+type entry struct {
+	seq      uint64
+	start    []byte
+	answered bool          // by this replayer, or in the stream
+	run      string        // once it is accepted
+	stopped  chan struct{} // closed by a stop
+	begun    bool          // this replayer plays it
+	turn     bool          // and no other beside it
+}
+
+func (e *entry) isStopped() bool {
+	select {
+	case <-e.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// take reads a start, a stop or an answer.
+func (l *ledger) take(m bus.Message) {
+	if m.Subject == wire.SubjectStart {
+		l.entries = append(l.entries, &entry{seq: m.Seq, start: m.Data, stopped: make(chan struct{})})
+		return
+	}
+	body, err := wire.DecodeControl(m.Subject, m.Data)
+	if err != nil {
+		kind := "an answer"
+		if m.Subject == wire.SubjectStop {
+			kind = "a stop"
+		}
+		l.log.Warn("skip "+kind+" that cannot be read", "seq", m.Seq, "error", err)
+		return
+	}
+	switch b := body.(type) {
+	case event.ExperimentAccepted:
+		e := l.of(b.StartSeq)
+		switch {
+		case e == nil || e.run != "":
+		case l.finished[b.Run]:
+			l.drop(e)
+		default:
+			e.answered, e.run = true, b.Run
+		}
+	case event.ExperimentRefused:
+		if e := l.of(b.StartSeq); e != nil && e.run == b.Run && !e.begun {
+			l.drop(e)
+		}
+	case event.StopExperiment:
+		l.stop(b.Run)
+	}
+}
+
+func (l *ledger) of(start uint64) *entry {
+	for _, e := range l.entries {
+		if e.seq == start {
+			return e
+		}
+	}
+	return nil
+}
+
+// done takes a run out that has finished.
+func (l *ledger) done(e *entry) {
+	l.finished[e.run] = true
+	l.drop(e)
+}
+
+func (l *ledger) drop(gone *entry) {
+	for i, e := range l.entries {
+		if e == gone {
+			l.entries = append(l.entries[:i:i], l.entries[i+1:]...)
+			return
+		}
+	}
+}
+
+func (l *ledger) stop(run string) {
+	for _, e := range l.entries {
+		if e.run != run || run == "" {
+			continue
+		}
+		if !e.isStopped() {
+			close(e.stopped)
+		}
+		return
+	}
+	if !l.finished[run] {
+		l.log.Warn("nothing to stop: no run of this name is queued or in progress", "run", run)
+	}
+}
+
+// unanswered returns the first start without an answer; nil if there is none.
+func (l *ledger) unanswered() *entry {
+	for _, e := range l.entries {
+		if !e.answered {
+			return e
+		}
+	}
+	return nil
+}
+
+// next returns a run that begins now: one at a time, in the order of the starts.
+// A run that was stopped before its turn has it at once, since it only begins
+// and ends, so that the store knows of it.
+func (l *ledger) next() *entry {
+	var waiting *entry
+	busy := false
+	for _, e := range l.entries {
+		switch {
+		case e.run == "":
+		case e.begun:
+			busy = busy || e.turn
+		case e.isStopped():
+			return e
+		case waiting == nil:
+			waiting = e
+		}
+	}
+	if busy || waiting == nil {
+		return nil
+	}
+	waiting.turn = true
+	return waiting
+}
