@@ -101,11 +101,10 @@ func checkClosedLoop(s schedule, log func(event.Event)) error {
 
 // cloudBooks follows what the cloud hands out.
 type cloudBooks struct {
-	spec     experiment.Spec
-	held     map[string]cost.Market // joined and not gone
-	offered  map[string]bool
-	onDemand int
-	err      error
+	spec    experiment.Spec
+	held    map[string]cost.Market // joined and not gone
+	offered map[string]bool
+	err     error
 }
 
 func (c *cloudBooks) take(ev event.Event) {

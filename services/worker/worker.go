@@ -6,6 +6,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
 	"github.com/spotserve/spotserve/platform/heartbeat"
+	"github.com/spotserve/spotserve/platform/notice"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -40,7 +42,10 @@ type Options struct {
 	Bus Bus
 	// Nodes are the names that this worker stands for; "*" is every node of a
 	// run.
-	Nodes   []string
+	Nodes []string
+	// Notices are where the instance that this worker runs on learns that it
+	// will go. With any there has to be exactly one node.
+	Notices []notice.Source
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
@@ -56,6 +61,9 @@ func Setup(g *run.Group, o Options) error {
 	}
 	s := &service{Options: o}
 	if err := s.register(); err != nil {
+		return err
+	}
+	if err := s.watch(g); err != nil {
 		return err
 	}
 	runs, calls := o.Ready.Add("worker: runs"), o.Ready.Add("worker: roll calls")
@@ -92,6 +100,7 @@ func Setup(g *run.Group, o Options) error {
 
 type service struct {
 	Options
+	board  *notice.Board // nil without notices
 	events *prometheus.CounterVec
 	nodes  prometheus.Gauge
 }
@@ -173,9 +182,29 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	}
 	s.nodes.Inc()
 	defer s.nodes.Dec()
-	return actor.RunWorker(ctx, actor.Options{
+	told := &announcer{
+		bus: s.Bus, board: s.board, clock: pace, scale: r.Start.Spec.TimeScale, run: r.Run,
+		member: membership{node: node, changed: make(chan struct{})},
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	var failed error
+	if s.board != nil {
+		telling.Go(func() {
+			if failed = told.tell(ctx); failed != nil {
+				cancel()
+			}
+		})
+	}
+	err = actor.RunWorker(ctx, actor.Options{
 		Run: r.Run, Name: node, Core: core.NewIncarnation(node, j.Incarnation()), Bus: s.Bus, Input: input, Clock: pace,
 		Log: s.Log.With("run", r.Run, "node", node), ReorderWait: time.Hour,
-		Observe: func(ev event.Event) { s.events.WithLabelValues(string(ev.Body.Kind())).Inc() },
+		Observe: func(ev event.Event) {
+			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
+			told.member.observe(ev)
+		},
 	}, j, r.Start.Spec.Delays)
+	cancel()
+	telling.Wait()
+	return cmp.Or(failed, err)
 }

@@ -180,7 +180,9 @@ func smallTicks(p *plot.Plot, size vg.Length) {
 		axis.Tick.Label.Font = sans(size)
 		axis.Label.TextStyle.Font = sans(size + 0.5)
 		axis.Label.Padding = 2
-		axis.LineStyle.Width, axis.Tick.LineStyle.Width = 0.6, 0.6
+		if axis.LineStyle.Width > 0 { // else it is not shown
+			axis.LineStyle.Width, axis.Tick.LineStyle.Width = 0.6, 0.6
+		}
 	}
 	p.X.Tick.Length, p.Y.Tick.Length = 2, 2.5
 }

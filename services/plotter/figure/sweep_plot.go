@@ -115,36 +115,29 @@ func (s Sweep) plot(of sweepMetric, panel SweepPanel, low, high float64) (*plot.
 		if len(s.Values) == 0 {
 			dx = (float64(i) - float64(len(panel.Lines)-1)/2) * min(dodge, 0.7/float64(len(panel.Lines)))
 		}
-		points := s.points(l, of, dx)
-		if log {
-			for j := range points.spread {
-				points.spread[j] = points.spread[j].log()
-			}
-		}
-		if points.Len() == 0 {
-			continue
-		}
 		look := lookOf(l.Look).scaled(0.8)
 		seeds := slices.ContainsFunc(l.Points, func(pt SweepPoint) bool { return len(pt.Seeds) > 1 })
-		if len(s.Values) > 0 {
-			line, err := points.line(look)
-			if err != nil {
-				return nil, err
-			}
-			lines = append(lines, line)
-			if seeds && points.Len() > 1 {
-				band, err := points.band(look)
+		for _, points := range s.points(l, of, dx, log) {
+			if len(s.Values) > 0 {
+				line, err := points.line(look)
 				if err != nil {
 					return nil, err
 				}
-				bands = append(bands, band)
+				lines = append(lines, line)
+				if seeds && points.Len() > 1 {
+					band, err := points.band(look)
+					if err != nil {
+						return nil, err
+					}
+					bands = append(bands, band)
+				}
 			}
+			marks, err := points.markers(look, seeds, whiskerCap*0.6)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, marks...)
 		}
-		marks, err := points.markers(look, seeds, whiskerCap*0.6)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, marks...)
 	}
 	p.Add(bands...)
 	p.Add(lines...)
@@ -203,9 +196,11 @@ func (s Sweep) onAxis() []float64 {
 	return logs
 }
 
-// points are the medians of a line that has the metric, moved by dx.
-func (s Sweep) points(l SweepLine, of sweepMetric, dx float64) spreadPoints {
-	var out spreadPoints
+// points are the medians of a line that has the metric, in stretches: a line is
+// broken where a point has it not. Points are moved by dx.
+func (s Sweep) points(l SweepLine, of sweepMetric, dx float64, log bool) []spreadPoints {
+	var stretches []spreadPoints
+	broken := true
 	for _, pt := range l.Points {
 		var values []float64
 		for _, m := range pt.Seeds {
@@ -214,14 +209,22 @@ func (s Sweep) points(l SweepLine, of sweepMetric, dx float64) spreadPoints {
 			}
 		}
 		if len(values) == 0 {
+			broken = true
 			continue
+		}
+		if broken {
+			stretches, broken = append(stretches, spreadPoints{}), false
 		}
 		x := float64(pt.X) + dx
 		if len(s.Values) > 0 {
 			x = s.onAxis()[pt.X]
 		}
-		out.x = append(out.x, x)
-		out.spread = append(out.spread, SpreadOf(values, func(v float64) float64 { return v }))
+		spread := SpreadOf(values, func(v float64) float64 { return v })
+		if log {
+			spread = spread.log()
+		}
+		last := &stretches[len(stretches)-1]
+		last.x, last.spread = append(last.x, x), append(last.spread, spread)
 	}
-	return out
+	return stretches
 }

@@ -1,6 +1,7 @@
 package figure
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -41,6 +42,22 @@ func sweeps() map[string]Drawing {
 				{"grace 60", nil},
 			},
 		},
+	}
+}
+
+// TestLineIsBrokenWhereNothingWasCompleted: no line leads over a point that has
+// no latency.
+func TestLineIsBrokenWhereNothingWasCompleted(t *testing.T) {
+	s := sweeps()["sweep-numbers"].(Sweep)
+	metrics := sweepMetrics()
+	for of, want := range map[int]string{0: "[0.1] [0.4]", 3: "[0.1 0.35 0.4]"} {
+		var got []string
+		for _, stretch := range s.points(s.Panels[0].Lines[1], metrics[of], 0, false) {
+			got = append(got, fmt.Sprint(stretch.x))
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: got %s, want %s", metrics[of].name, text, want)
+		}
 	}
 }
 
