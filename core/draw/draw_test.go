@@ -66,3 +66,43 @@ func TestNeighboursAreUnrelated(t *testing.T) {
 		}
 	}
 }
+
+// TestNumberedDraws are pinned and unrelated like the others.
+func TestNumberedDraws(t *testing.T) {
+	const n = 20_000
+	var sum, squares, byFirst, byLast, bySeed float64
+	for i := range uint64(n) {
+		x := draw.NormalAt(1, "p", i, 7)
+		sum += x
+		squares += x * x
+		byFirst += x * draw.NormalAt(1, "p", i+1, 7)
+		byLast += x * draw.NormalAt(1, "p", i, 8)
+		bySeed += x * draw.NormalAt(2, "p", i, 7)
+	}
+	tolerance := 4 / math.Sqrt(n)
+	for what, got := range map[string]float64{
+		"mean": sum / n, "variance less 1": (squares/n - 1) / math.Sqrt2,
+		"correlation by the first number": byFirst / n, "by the last": byLast / n, "by the seed": bySeed / n,
+	} {
+		if math.Abs(got) > tolerance {
+			t.Errorf("%s is %.4f, want 0 within %.4f", what, got, tolerance)
+		}
+	}
+	for _, other := range []float64{
+		draw.NormalAt(1, "q", 3, 7), draw.NormalAt(1, "p", 7, 3), draw.NormalAt(1, "p", 3), draw.NormalAt(1, "p", 3, 7, 0),
+	} {
+		if other == draw.NormalAt(1, "p", 3, 7) {
+			t.Error("draws for different purposes are equal")
+		}
+	}
+}
+
+// TestNumberedDrawsArePinned, as the streams are.
+func TestNumberedDrawsArePinned(t *testing.T) {
+	if got := draw.NormalAt(1, "stretch", 1, 2, 0, 3); got != 0.09454166968857466 {
+		t.Errorf("the draw is %v", got)
+	}
+	if got := draw.NormalAt(0, ""); got != 0.5469604317240203 {
+		t.Errorf("the draw without numbers is %v", got)
+	}
+}

@@ -30,7 +30,10 @@ func (m *MetaContextManager) reconfigure() {
 		return
 	}
 	batches := m.inheritable(first)
-	t := m.aim(m.fleet.Staying(), at, inheritances(batches, m.requests.CachedTokens))
+	t := first
+	if caches := inheritances(batches, m.requests.CachedTokens); len(caches) > 0 {
+		t = m.aim(m.fleet.Staying(), at, caches)
+	}
 	fresh := t.fresh()
 	plan := m.plan(t, before.held, batches)
 	m.deploy(t, plan)

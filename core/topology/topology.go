@@ -77,6 +77,9 @@ func (d Device) String() string { return fmt.Sprintf("%s/%d", d.Node, d.GPU) }
 // CompareNodes orders node names as people count them: node-2 before node-10.
 // Runs of digits compare as numbers, everything else byte by byte.
 func CompareNodes(a, b string) int {
+	if a == b {
+		return 0
+	}
 	i, j := 0, 0
 	for i < len(a) && j < len(b) {
 		if isDigit(a[i]) && isDigit(b[j]) {

@@ -122,6 +122,7 @@ func filters(run string) []string {
 	return []string{
 		kind("fleet", event.RunStarted{}), kind("fleet", event.AcquisitionNoticed{}), kind("fleet", event.InstanceAcquired{}),
 		kind("fleet", event.PreemptionNoticed{}), kind("fleet", event.InstanceLost{}),
+		kind("fleet", event.PreemptionCancelled{}), kind("fleet", event.RebalanceRecommended{}),
 		kind("fleet", event.SpotCapacityOffered{}), kind("fleet", event.SpotCapacityWithdrawn{}), kind("fleet", event.InstanceLaunched{}),
 		kind("plan", event.ConfigChosen{}), kind("plan", event.MigrationPlanned{}), kind("plan", event.RequestCompleted{}),
 		kind("plan", event.RequestUnfinished{}), kind("plan", event.RequestRefused{}),

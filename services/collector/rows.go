@@ -294,7 +294,7 @@ func requestRow(run string, r event.RequestRecord, status string) store.RequestL
 func fleetRows(ev event.Event) []store.FleetEvent {
 	row := func(node, market string, due *float64) store.FleetEvent {
 		return store.FleetEvent{
-			Run: ev.Run, Seq: ev.Seq, Node: node, Event: string(ev.Body.Kind()), Market: market,
+			Run: ev.Run, Seq: fleetSeq(ev), Node: node, Event: string(ev.Body.Kind()), Market: market,
 			AtMS: ev.Time.Milliseconds(), DueMS: due,
 		}
 	}
@@ -332,8 +332,30 @@ func fleetRows(ev event.Event) []store.FleetEvent {
 			}
 			out = append(out, gone)
 		}
+	case event.PreemptionCancelled:
+		for _, n := range b.Nodes {
+			out = append(out, row(n, "", nil))
+		}
+	case event.RebalanceRecommended:
+		for _, n := range b.Nodes {
+			out = append(out, row(n, "", nil))
+		}
 	}
 	return out
+}
+
+// fleetSeq keeps the numbers of the sources that speak of the fleet apart: the
+// replayer's are as they are, those of notice sources are wall times, which no
+// count comes near.
+func fleetSeq(ev event.Event) uint64 {
+	const billion = 1_000_000_000 // more events than a run has
+	switch ev.Source {
+	case event.SourceCloud:
+		return ev.Seq + billion
+	case event.SourcePlanner:
+		return ev.Seq + 2*billion
+	}
+	return ev.Seq
 }
 
 // ms is an instant in milliseconds; nil for never.

@@ -17,7 +17,7 @@ import (
 // TestMapper: the rows of each fact, in milliseconds of experiment time.
 func TestMapper(t *testing.T) {
 	at := func(seq uint64, seconds float64, body event.Body) event.Event {
-		return event.Event{Run: "e2e-1", Source: event.SourcePlanner, Seq: seq, Time: vtime.Seconds(seconds), Body: body}
+		return event.Event{Run: "e2e-1", Source: event.SourceReplayer, Seq: seq, Time: vtime.Seconds(seconds), Body: body}
 	}
 	record := event.RequestRecord{
 		Request: 7, Arrived: vtime.Seconds(1), Started: vtime.Seconds(3), Finished: vtime.Seconds(11.5), Compute: 6 * time.Second,
@@ -69,6 +69,12 @@ func TestMapper(t *testing.T) {
 		}}},
 		{at(5, 90, event.SpotCapacityWithdrawn{Nodes: []string{"b"}, Deadline: vtime.Seconds(120)}), store.Batch{Fleet: []store.FleetEvent{
 			fleet(5, "b", "spot_capacity_withdrawn", "spot", new(float64(120000))),
+		}}},
+		{at(5, 90, event.PreemptionCancelled{Nodes: []string{"b"}}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "b", "preemption_cancelled", "", nil),
+		}}},
+		{at(5, 90, event.RebalanceRecommended{Nodes: []string{"b"}}), store.Batch{Fleet: []store.FleetEvent{
+			fleet(5, "b", "rebalance_recommended", "", nil),
 		}}},
 		{at(6, 120, event.NodeTimeAccounted{Node: "b", Market: cost.Spot, From: vtime.Seconds(60), To: vtime.Seconds(120), USD: 0.1}), store.Batch{
 			Nodes: []store.NodeTime{{Run: "e2e-1", Node: "b", Market: "spot", FromMS: 60000, ToMS: 120000, USD: 0.1}},
@@ -185,5 +191,24 @@ func TestSettingsOfAnExperimentOfOnesOwn(t *testing.T) {
 		`"sweep":{"rate":"0.5","grace":"a \"b\""}}`
 	if got := rows.Runs[0].Settings; !strings.HasSuffix(got, want) {
 		t.Errorf("got  %s\nwant it to end in %s", got, want)
+	}
+}
+
+// TestFleetRowsOfSeveralSourcesHaveKeysOfTheirOwn: numbers count by source, and
+// the table's key has no source in it.
+func TestFleetRowsOfSeveralSourcesHaveKeysOfTheirOwn(t *testing.T) {
+	m := collector.NewMapper()
+	var b store.Batch
+	for source, seq := range map[string]uint64{
+		event.SourceReplayer: 7, event.SourceCloud: 7, event.SourcePlanner: 7, event.SourceNotice("b"): 1_800_000_000_000,
+	} {
+		m.Take(event.Event{Run: "e2e-1", Source: source, Seq: seq, Body: event.InstanceLost{Nodes: []string{"b"}}}, time.Time{}, &b)
+	}
+	keys := make(map[uint64]bool)
+	for _, row := range b.Fleet {
+		keys[row.Seq] = true
+	}
+	if len(b.Fleet) != 4 || len(keys) != 4 || !keys[7] {
+		t.Errorf("%d rows with the keys %v, want four, and the replayer's as it is", len(b.Fleet), keys)
 	}
 }

@@ -193,11 +193,45 @@ func (s *SweepResult) draw(name string) (Figure, error) {
 	if unmeasured > 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("runs in which no request was completed, and which have no latency and no cost a token: %d", unmeasured))
 	}
+	if out.Missing = s.missing(); len(out.Missing) > 0 {
+		listed := out.Missing[:min(len(out.Missing), mostListed)]
+		note := "not in the store: " + strings.Join(listed, "; ")
+		if more := len(out.Missing) - len(listed); more > 0 {
+			note += fmt.Sprintf("; and %d more", more)
+		}
+		f.Notes = append(f.Notes, note)
+	}
 	if more := len(looks) - mostCompared; more > 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("the first %d lines are drawn; %d more are not", mostCompared, more))
 	}
 	out.Drawing, out.Name = f, FileName("sweep", name)
 	return out, nil
+}
+
+// missing names the combinations of the values that have no run.
+func (s *SweepResult) missing() []string {
+	combinations := [][]string{nil}
+	for i := range s.Keys {
+		var longer [][]string
+		for _, c := range combinations {
+			for _, v := range s.values(i) {
+				longer = append(longer, append(slices.Clone(c), v))
+			}
+		}
+		combinations = longer
+	}
+	var missing []string
+	for _, c := range combinations {
+		if slices.ContainsFunc(s.Points, func(p SweepPoint) bool { return slices.Equal(p.Values, c) }) {
+			continue
+		}
+		var parts []string
+		for i, v := range c {
+			parts = append(parts, described(s.Keys[i], v))
+		}
+		missing = append(missing, strings.Join(parts, ", "))
+	}
+	return missing
 }
 
 // names are the values of key i as the figure writes them.

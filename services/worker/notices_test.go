@@ -49,7 +49,6 @@ type instance struct {
 	bus   *membus.Bus
 	mouth mouth
 	seq   map[string]uint64
-	stop  func()
 }
 
 func onInstance(t *testing.T, test func(t *testing.T, i *instance)) {

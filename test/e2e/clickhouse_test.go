@@ -54,6 +54,24 @@ func TestClickHouseHasTheSameRows(t *testing.T) {
 	}
 }
 
+// TestReproduceIntoClickHouse: from a database that is not there on, and what it
+// has is not run again. The tables are those of SQLite.
+func TestReproduceIntoClickHouse(t *testing.T) {
+	t.Parallel()
+	s, local := clickhouseSite(t, chtest.Start(t), "reproduced"), newSite(t)
+	first := s.run("reproduce", "workload", "--seeds", "1")
+	if first.Code != 0 || !strings.HasPrefix(first.Stderr, "6 of 6 runs made") {
+		t.Fatalf("exit code %d: %s", first.Code, first.Stderr)
+	}
+	again := s.run("reproduce", "workload", "--seeds", "1")
+	if again.Code != 0 || !strings.HasPrefix(again.Stderr, "0 of 6 runs made") || again.Stdout != first.Stdout {
+		t.Errorf("again: exit code %d, it says %s and prints\n%s", again.Code, again.Stderr, again.Stdout)
+	}
+	if want := local.ok("reproduce", "workload", "--seeds", "1"); first.Stdout != want {
+		t.Errorf("it prints\n%s\nwith SQLite\n%s", first.Stdout, want)
+	}
+}
+
 // cells is a table with one separator, whatever it was printed with.
 func cells(table, separator string) string {
 	var out strings.Builder

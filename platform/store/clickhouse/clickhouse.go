@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"regexp"
@@ -84,14 +85,21 @@ func (t *target) explain(doing string, err error) error {
 	var network net.Error
 	switch {
 	case errors.As(err, &fromServer) && fromServer.Code == codeUnknownDatabase:
-		return fmt.Errorf("%s store %s: its database does not exist; start a collector with it first: %w", doing, t.name, err)
+		return notThere{fmt.Errorf("%s store %s: its database does not exist; start a collector with it first: %w", doing, t.name, err)}
 	case errors.As(err, &fromServer) && fromServer.Code == codeUnknownTable:
-		return fmt.Errorf("%s store %s: a table is missing; if it is one of SpotServe's, start a collector with this store first: %w", doing, t.name, err)
+		return notThere{fmt.Errorf("%s store %s: a table is missing; if it is one of SpotServe's, start a collector with this store first: %w", doing, t.name, err)}
 	case errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF):
 		return fmt.Errorf("%s store %s: it cannot be reached; start the server or correct --store: %w", doing, t.name, err)
 	}
 	return fmt.Errorf("%s store %s: %w", doing, t.name, err)
 }
+
+// notThere is the error of a store that nobody has written to yet. It is
+// fs.ErrNotExist, as that of a missing SQLite file.
+type notThere struct{ error }
+
+func (e notThere) Unwrap() error        { return e.error }
+func (e notThere) Is(target error) bool { return target == fs.ErrNotExist }
 
 func hasCode(err error, code int32) bool {
 	var fromServer *clickhouse.Exception

@@ -117,7 +117,7 @@ func summaries(heads []Column, names [][]string, groups []plotter.Group) ([]Tabl
 		{"average, s", true}, {"P50, s", true}, {"P90, s", true}, {"P99, s", true},
 	})}
 	if slo {
-		latency.Columns = append(latency.Columns, Column{"within SLO", true})
+		latency.Columns = append(latency.Columns, Column{"within SLO, %", true})
 	}
 	cost := Table{Title: "Cost and interruptions", Columns: slices.Concat(heads, []Column{
 		{"USD", true}, {"USD per million tokens", true}, {"spot node minutes", true}, {"on-demand node minutes", true},
@@ -132,7 +132,7 @@ func summaries(heads []Column, names [][]string, groups []plotter.Group) ([]Tabl
 			r.seconds("avg_s"), r.seconds("p50_s"), r.seconds("p90_s"), r.seconds("p99_s"),
 		})
 		if slo {
-			row = append(row, r.write("slo_share", func(v float64) string { return fixed(100*v, 1) + " %" }))
+			row = append(row, r.write("slo_share", func(v float64) string { return fixed(100*v, 1) }))
 		}
 		latency.Rows = append(latency.Rows, row)
 		cost.Rows = append(cost.Rows, slices.Concat(names[i], []string{

@@ -14,7 +14,6 @@ import (
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/reproduce"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/platform/store/open"
 	"github.com/spotserve/spotserve/services/plotter/report"
 )
 
@@ -156,15 +155,14 @@ func (a *app) publishedRuns(ctx context.Context, figures []string, o reproduceOp
 }
 
 // findRuns returns the stored runs of the cells, as reproduce.Find does. A store
-// that is not there has none.
+// that is not there yet has none.
 func (a *app) findRuns(ctx context.Context, cells []reproduce.Cell, seeds int) (names []string, err error) {
-	r, err := open.OpenReader(ctx, a.storeURL)
+	err = a.reader(ctx, func(r store.Reader) (err error) {
+		names, err = reproduce.Find(ctx, r, cells, seeds)
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return make([]string, len(cells)*seeds), nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	return reproduce.Find(ctx, r, cells, seeds)
+	return names, err
 }
