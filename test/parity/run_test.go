@@ -31,15 +31,15 @@ type cast struct {
 	// over gives a service the bus that it sees; nil: the bus itself.
 	over        func(b bus.Bus, service string, nodes []string) bus.Bus
 	reorderWait time.Duration // 0: the planner's default
-	// planners are the buses of planners that compete for the lease, the first
-	// before the others; nil: one planner.
-	planners []func(bus.Bus) bus.Bus
+	// planners and replayers are the buses of those that compete for the lease,
+	// the first before the others; nil: one.
+	planners, replayers []func(bus.Bus) bus.Bus
 }
 
-// play runs an experiment on the services in a bubble, where waiting takes no
-// time. It returns the events of its stream in the order of the stream, and the
-// wall time that the run would have taken.
-func (c cast) play(t *testing.T, start event.StartExperiment) (events []event.Event, took time.Duration) {
+// play runs experiments, which are started at once, on the services in a bubble,
+// where waiting takes no time. It returns the events of the streams in the order
+// of the stream, and the wall time that the runs would have taken.
+func (c cast) play(t *testing.T, starts ...event.StartExperiment) (events []event.Event, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := membus.New(membus.Options{})
@@ -62,7 +62,7 @@ func (c cast) play(t *testing.T, start event.StartExperiment) (events []event.Ev
 			t.Fatal(err)
 		}
 		began := time.Now()
-		events = follow(t, b, start)
+		events = follow(t, b, starts)
 		took = time.Since(began)
 	})
 	return events, took
@@ -85,7 +85,6 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 		workers = [][]string{{worker.AllNodes}}
 	}
 	log := slog.New(slog.DiscardHandler)
-	metrics := prometheus.NewRegistry()
 	setUp := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -98,42 +97,51 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 			Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
 		}))
 	}
-	planners := c.planners
-	if planners == nil {
-		planners = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, "planner", nil) }}
+	// Those that compete fail alone, as processes of their own do.
+	compete := func(service string, buses []func(bus.Bus) bus.Bus, setup func(*run.Group, bus.Bus, string) error) {
+		if buses == nil {
+			buses = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, service, nil) }}
+		}
+		for i, of := range buses {
+			alone := new(run.Group)
+			setUp(setup(alone, of(b), fmt.Sprint(i)))
+			ctx, cancel := context.WithCancel(context.Background())
+			alone.Add(run.ContextHandler(ctx))
+			g.Add(func() error {
+				time.Sleep(time.Duration(i) * time.Second) // the first leads first
+				err := alone.Run()
+				<-ctx.Done()
+				return err
+			}, func(error) { cancel() })
+		}
 	}
-	for i, of := range planners {
-		// One that fails takes nobody along: processes of their own end alone.
-		alone := new(run.Group)
-		setUp(planner.Setup(alone, planner.Options{
-			Bus: of(b), Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: fmt.Sprint(i),
-		}))
-		ctx, cancel := context.WithCancel(context.Background())
-		alone.Add(run.ContextHandler(ctx))
-		g.Add(func() error {
-			time.Sleep(time.Duration(i) * time.Second) // the first leads first
-			err := alone.Run()
-			<-ctx.Done()
-			return err
-		}, func(error) { cancel() })
-	}
-	setUp(tracereplayer.Setup(g, tracereplayer.Options{
-		Bus: over(b, "trace-replayer", nil), Log: log, Metrics: metrics, Ready: ready,
-	}))
+	compete("planner", c.planners, func(g *run.Group, b bus.Bus, holder string) error {
+		return planner.Setup(g, planner.Options{
+			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: holder,
+		})
+	})
+	compete("trace-replayer", c.replayers, func(g *run.Group, b bus.Bus, holder string) error {
+		return tracereplayer.Setup(g, tracereplayer.Options{
+			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, Holder: holder,
+		})
+	})
 	return g
 }
 
-// follow starts an experiment and reads the stream until the run has finished.
-func follow(t *testing.T, b bus.Bus, start event.StartExperiment) (events []event.Event) {
+// follow starts experiments and reads the stream until all runs have finished.
+func follow(t *testing.T, b bus.Bus, starts []event.StartExperiment) (events []event.Event) {
 	t.Helper()
 	sub, err := b.Follow(t.Context(), bus.Runs, bus.Position{}, wire.RunFilter("*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sub.Stop()
-	if _, err := control.Publish(t.Context(), b, start); err != nil {
-		t.Fatal(err)
+	for _, start := range starts {
+		if _, err := control.Publish(t.Context(), b, start); err != nil {
+			t.Fatal(err)
+		}
 	}
+	finished := make(map[string]bool)
 	// Nothing in a bubble takes longer than the longest run at its scale.
 	timeout := time.After(24 * time.Hour)
 	for {
@@ -145,10 +153,12 @@ func follow(t *testing.T, b bus.Bus, start event.StartExperiment) (events []even
 			}
 			events = append(events, ev)
 			if _, done := ev.Body.(event.RunFinished); done {
-				return events
+				if finished[ev.Run] = true; len(finished) == len(starts) {
+					return events
+				}
 			}
 		case <-timeout:
-			t.Fatalf("the run has not finished after a day; its last event is %+v", events[len(events)-1])
+			t.Fatalf("only %v have finished after a day; the last event is %+v", finished, events[len(events)-1])
 		}
 	}
 }
