@@ -110,6 +110,7 @@ type service struct {
 	plans   prometheus.Counter
 	active  prometheus.Gauge
 	latency prometheus.Histogram
+	answers prometheus.Histogram
 }
 
 func (s *service) register() error {
@@ -126,7 +127,12 @@ func (s *service) register() error {
 		Name: "spotserve_planner_step_seconds", Help: "Wall time of one step of the core.",
 		Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
 	})
-	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency} {
+	s.answers = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "spotserve_planner_notice_to_plan_seconds",
+		Help:    "Wall time from the first notice of a preemption to the plan that comes next, arranged interruptions included.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
+	})
+	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency, s.answers} {
 		if err := s.Metrics.Register(c); err != nil {
 			return fmt.Errorf("planner: metrics: %w", err)
 		}
@@ -164,7 +170,7 @@ func (s *service) play(ctx context.Context, r actor.Started) error {
 	defer stop()
 	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r.Run, leadership, pace, here) })
 	err = actor.RunPlanner(ctx, actor.Options{
-		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager), Bus: s.Bus, Input: input,
+		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager, pace), Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
 		Observe: func(ev event.Event) {
 			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()

@@ -31,9 +31,9 @@ type cast struct {
 	// over gives a service the bus that it sees; nil: the bus itself.
 	over        func(b bus.Bus, service string, nodes []string) bus.Bus
 	reorderWait time.Duration // 0: the planner's default
-	// planners are the buses of planners that compete for the lease, the first
-	// before the others; nil: one planner.
-	planners []func(bus.Bus) bus.Bus
+	// planners and replayers are the buses of those that compete for the lease,
+	// the first before the others; nil: one.
+	planners, replayers []func(bus.Bus) bus.Bus
 	// laterWorkers are processes that start when the run has gone on for some
 	// wall time.
 	laterWorkers []laterWorker
@@ -44,10 +44,10 @@ type laterWorker struct {
 	after time.Duration
 }
 
-// play runs an experiment on the services in a bubble, where waiting takes no
-// time. It returns the events of its stream in the order of the stream, and the
-// wall time that the run would have taken.
-func (c cast) play(t *testing.T, start event.StartExperiment) (events []event.Event, took time.Duration) {
+// play runs experiments, which are started at once, on the services in a bubble,
+// where waiting takes no time. It returns the events of the streams in the order
+// of the stream, and the wall time that the runs would have taken.
+func (c cast) play(t *testing.T, starts ...event.StartExperiment) (events []event.Event, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := membus.New(membus.Options{})
@@ -70,7 +70,7 @@ func (c cast) play(t *testing.T, start event.StartExperiment) (events []event.Ev
 			t.Fatal(err)
 		}
 		began := time.Now()
-		events = follow(t, b, start)
+		events = follow(t, b, starts)
 		took = time.Since(began)
 	})
 	return events, took
@@ -93,7 +93,6 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 		workers = [][]string{{worker.AllNodes}}
 	}
 	log := slog.New(slog.DiscardHandler)
-	metrics := prometheus.NewRegistry()
 	setUp := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -115,21 +114,26 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 			}))
 		})
 	}
-	planners := c.planners
-	if planners == nil {
-		planners = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, "planner", nil) }}
+	// Those that compete fail alone, as processes of their own do.
+	compete := func(service string, buses []func(bus.Bus) bus.Bus, setup func(*run.Group, bus.Bus, string) error) {
+		if buses == nil {
+			buses = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, service, nil) }}
+		}
+		for i, of := range buses {
+			// The first leads first.
+			alone(g, time.Duration(i)*time.Second, func(g *run.Group) { setUp(setup(g, of(b), fmt.Sprint(i))) })
+		}
 	}
-	for i, of := range planners {
-		// The first leads first.
-		alone(g, time.Duration(i)*time.Second, func(g *run.Group) {
-			setUp(planner.Setup(g, planner.Options{
-				Bus: of(b), Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: fmt.Sprint(i),
-			}))
+	compete("planner", c.planners, func(g *run.Group, b bus.Bus, holder string) error {
+		return planner.Setup(g, planner.Options{
+			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: holder,
 		})
-	}
-	setUp(tracereplayer.Setup(g, tracereplayer.Options{
-		Bus: over(b, "trace-replayer", nil), Log: log, Metrics: metrics, Ready: ready,
-	}))
+	})
+	compete("trace-replayer", c.replayers, func(g *run.Group, b bus.Bus, holder string) error {
+		return tracereplayer.Setup(g, tracereplayer.Options{
+			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, Holder: holder,
+		})
+	})
 	return g
 }
 
@@ -152,17 +156,20 @@ func alone(g *run.Group, after time.Duration, setUp func(*run.Group)) {
 	}, func(error) { cancel() })
 }
 
-// follow starts an experiment and reads the stream until the run has finished.
-func follow(t *testing.T, b bus.Bus, start event.StartExperiment) (events []event.Event) {
+// follow starts experiments and reads the stream until all runs have finished.
+func follow(t *testing.T, b bus.Bus, starts []event.StartExperiment) (events []event.Event) {
 	t.Helper()
 	sub, err := b.Follow(t.Context(), bus.Runs, bus.Position{}, wire.RunFilter("*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sub.Stop()
-	if _, err := control.Publish(t.Context(), b, start); err != nil {
-		t.Fatal(err)
+	for _, start := range starts {
+		if _, err := control.Publish(t.Context(), b, start); err != nil {
+			t.Fatal(err)
+		}
 	}
+	finished := make(map[string]bool)
 	// Nothing in a bubble takes longer than the longest run at its scale.
 	timeout := time.After(24 * time.Hour)
 	for {
@@ -174,10 +181,12 @@ func follow(t *testing.T, b bus.Bus, start event.StartExperiment) (events []even
 			}
 			events = append(events, ev)
 			if _, done := ev.Body.(event.RunFinished); done {
-				return events
+				if finished[ev.Run] = true; len(finished) == len(starts) {
+					return events
+				}
 			}
 		case <-timeout:
-			t.Fatalf("the run has not finished after a day; its last event is %+v", events[len(events)-1])
+			t.Fatalf("only %v have finished after a day; the last event is %+v", finished, events[len(events)-1])
 		}
 	}
 }

@@ -92,6 +92,13 @@ func (b *mortalBus) Publish(ctx context.Context, m bus.Outgoing) error {
 	return b.Bus.Publish(ctx, m)
 }
 
+func (b *mortalBus) PublishWait(ctx context.Context, m bus.Outgoing) (uint64, error) {
+	if err := b.spend(1); err != nil {
+		return 0, err
+	}
+	return b.Bus.PublishWait(ctx, m)
+}
+
 func (b *mortalBus) Append(ctx context.Context, m bus.Outgoing, last uint64) (uint64, error) {
 	if err := b.spend(0); err != nil {
 		return 0, err
@@ -136,6 +143,16 @@ func (b *sleepyBus) nap(n int) {
 func (b *sleepyBus) Publish(ctx context.Context, m bus.Outgoing) error {
 	b.nap(1)
 	return b.Bus.Publish(context.WithoutCancel(ctx), m)
+}
+
+func (b *sleepyBus) PublishWait(ctx context.Context, m bus.Outgoing) (uint64, error) {
+	b.nap(1)
+	return b.Bus.PublishWait(context.WithoutCancel(ctx), m)
+}
+
+func (b *sleepyBus) Append(ctx context.Context, m bus.Outgoing, last uint64) (uint64, error) {
+	b.nap(1)
+	return b.Bus.Append(context.WithoutCancel(ctx), m, last)
 }
 
 func (b *sleepyBus) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
