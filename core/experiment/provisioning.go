@@ -10,7 +10,7 @@ func (p Provisioning) OnDemandNodes() []string {
 	if !p.OnDemand {
 		return nil
 	}
-	out := make([]string, p.MaxInstances)
+	out := make([]string, max(0, p.MaxInstances))
 	for i := range out {
 		out[i] = "od-" + strconv.Itoa(i)
 	}

@@ -28,6 +28,8 @@ func play(t *testing.T, script string) (m *fleet.InstanceManager, stays []fleet.
 		}
 		now := vtime.Time(at)
 		switch verb {
+		case "launch":
+			m.Launch(a, now)
 		case "announce":
 			m.Announce(a, now)
 		case "join":
@@ -51,6 +53,12 @@ func TestLifeCycle(t *testing.T) {
 		leaves vtime.Time
 	}{
 		{"unknown", "", fleet.Gone, 0},
+		{"launched", "launch@40", fleet.Requested, vtime.Never},
+		{"launched, then announced", "launch@40 announce@40", fleet.Booting, vtime.Never},
+		{"launched, then here without notice", "launch@40 join@40", fleet.Ready, vtime.Never},
+		{"launched and given back", "launch@40 notice@5 lose@6", fleet.Gone, 0},
+		{"launched and doomed", "launch@40 notice@50 join@40", fleet.GracePeriod, 50},
+		{"here before it is launched", "join@0 launch@40", fleet.Ready, vtime.Never},
 		{"announced", "announce@10", fleet.Booting, vtime.Never},
 		{"joined as announced", "announce@10 join@10", fleet.Ready, vtime.Never},
 		{"joined without notice", "join@10", fleet.Ready, vtime.Never},

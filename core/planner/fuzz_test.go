@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/draw"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
@@ -108,7 +109,7 @@ func (in *input) event() event.Event {
 
 func (in *input) body() event.Body {
 	at := vtime.Seconds(float64(in.number(256) - 5))
-	switch in.number(18) {
+	switch in.number(20) {
 	case 0:
 		return in.start()
 	case 1:
@@ -118,7 +119,9 @@ func (in *input) body() event.Body {
 	case 4:
 		return event.PreemptionNoticed{Nodes: in.nodes(), Deadline: at}
 	case 5:
-		return event.InstanceLost{Nodes: in.nodes()}
+		return event.InstanceLost{Nodes: in.nodes(), Released: in.number(2) == 0}
+	case 18:
+		return event.InstanceLaunched{Instances: in.instances(), ReadyAt: at}
 	case 6:
 		return event.ThroughputRequired{RequestsPerSecond: float64(in.number(8) - 1)}
 	case 7:
@@ -146,7 +149,7 @@ func (in *input) body() event.Body {
 		}
 		return b
 	default:
-		return event.TimerFired{Timer: []string{"plan", "hot-add", "", "nonsense"}[in.number(4)], Completion: in.number(2) == 0}
+		return event.TimerFired{Timer: []string{"plan", "hot-add", "", "shrink", "nonsense"}[in.number(5)], Completion: in.number(2) == 0}
 	}
 }
 
@@ -158,6 +161,14 @@ func (in *input) start() event.RunStarted {
 	spec.Drain = in.number(2) == 0
 	if in.number(10) == 0 {
 		spec.Profile.Embed = nil
+	}
+	spec.Objective = []experiment.Objective{"", experiment.MinCost, experiment.MeetSLO, "nonsense"}[in.number(4)]
+	if in.number(2) == 0 {
+		spec.Provision = experiment.ClosedLoop
+		spec.Provisioning = experiment.Provisioning{
+			MaxInstances: in.number(6) - 1, CandidatePool: in.number(4) - 1, OnDemand: in.number(2) == 0,
+			SpotStart: time.Duration(in.number(60)-1) * time.Second, OnDemandStart: time.Duration(in.number(60)-1) * time.Second,
+		}
 	}
 	return event.RunStarted{Spec: spec}
 }
@@ -192,6 +203,9 @@ func (in *input) instances() []experiment.Instance {
 	for i := range out {
 		out[i] = fixture.Nodes(in.number(5))[0]
 		out[i].GPUs = in.number(6) - 1
+		if in.number(3) == 0 {
+			out[i].Market = cost.OnDemand
+		}
 	}
 	return out
 }
