@@ -23,7 +23,6 @@ func BenchmarkContinuous(b *testing.B) {
 			spec, timeline := continuous(preempted)
 			events := 0
 			var end event.RunFinished
-			resetPeak(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				if err := sim.Run("continuous", spec, timeline, func(ev event.Event) error {
@@ -42,7 +41,6 @@ func BenchmarkContinuous(b *testing.B) {
 			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 			b.ReportMetric(float64(events)/float64(b.N), "events/op")
 			b.ReportMetric(float64(end.Interruptions), "interruptions")
-			reportPeak(b)
 		})
 	}
 }

@@ -120,7 +120,10 @@ func customDocument(file string, text []byte) (*document, *yaml.Node, error) {
 	}
 	d := newDocument(file)
 	d.want("", root, yaml.MappingNode, "a mapping of keys")
-	return d, root, d.err()
+	if err := d.err(); err != nil {
+		return nil, nil, err
+	}
+	return d, root, nil
 }
 
 // err is all that was found, each once, as far as an answer should be long.

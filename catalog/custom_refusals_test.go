@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ var refusals = []struct{ rows, want string }{
 	{`objective: slo`, `FILE: slo_p99_s is missing: objective slo needs a target`},
 	{`objective: speed`, `FILE:1: unknown objective "speed": allowed are latency, slo, cost; did you mean slo?`},
 	{`slo_p99_s: 0`, `FILE:1: slo_p99_s is 0, allowed is above 0 up to 2.6784e+06`},
-	{`batching: continuos`, `FILE:1: unknown batching "continuos": allowed are pooled, idle-only, continuous; did you mean continuous?`},
+	{`batching: continues`, `FILE:1: unknown batching "continues": allowed are pooled, idle-only, continuous; did you mean continuous?`},
 	{`batch_limit: 0`, `FILE:1: batch_limit is 0, allowed is 1 to 1024`},
 	{`batch_limit: 16`, `FILE:1: batch_limit is 16, allowed is 1 to 8, the largest batch of profile "T4-20B"`},
 	{`migration_buffer_gib: 0`, `FILE:1: migration_buffer_gib is 0, allowed is above 0 up to 1.048576e+06`},
@@ -170,7 +171,7 @@ func TestReadCustomRefuses(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s\n got  %s\n want %s", tt.rows, got, tt.want)
 		}
-		for _, part := range strings.Split(got, "\n") {
+		for part := range strings.SplitSeq(got, "\n") {
 			if !strings.HasPrefix(part, "FILE") {
 				t.Errorf("%s: the answer %q names no file", tt.rows, part)
 			}
@@ -225,11 +226,11 @@ func TestAllMistakesAtOnce(t *testing.T) {
 			t.Errorf("%q is not among the answers:\n%v", line, err)
 		}
 	}
-	many := "name: x\n" + strings.Repeat("seeds: [x]\n", 1)
-	for range 100 {
-		many += "k" + strings.Repeat("x", len(many)%37) + string(rune('a'+len(many)%26)) + ": 1\n"
+	var many strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&many, "key%d: 1\n", i)
 	}
-	_, err = ReadCustom("FILE", []byte(many))
+	_, err = ReadCustom("FILE", []byte(many.String()))
 	if err == nil || strings.Count(err.Error(), "\n") > maxErrors || !strings.HasSuffix(err.Error(), "FILE: and more") {
 		t.Errorf("got %v", err)
 	}

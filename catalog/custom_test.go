@@ -254,11 +254,12 @@ func TestGeneratedTracesFollowTheirSeed(t *testing.T) {
 
 func TestCustomArrivals(t *testing.T) {
 	folder := t.TempDir()
-	csv := requestsHeader + "\n"
+	var csv strings.Builder
+	csv.WriteString(requestsHeader + "\n")
 	for i := range 100 {
-		csv += fmt.Sprintf("2023-11-16 18:15:%02d.%d00,%d,%d\n", i/2, i%2*5, 100+i, 1+i%10)
+		fmt.Fprintf(&csv, "2023-11-16 18:15:%02d.%d00,%d,%d\n", i/2, i%2*5, 100+i, 1+i%10)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "a.csv"), []byte(csv), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "a.csv"), []byte(csv.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "a.txt"), []byte("0,1,100,0\n1,3,300,0\n2,99999,100,0\n"), 0o600); err != nil {

@@ -108,7 +108,7 @@ func (d *document) read(path string, n *yaml.Node, v reflect.Value) {
 		d.fail(n, "%s has no value", cmp.Or(path, "the file"))
 		return
 	}
-	if r, ok := v.Addr().Interface().(nodeReader); ok {
+	if r, ok := reflect.TypeAssert[nodeReader](v.Addr()); ok {
 		r.readNode(d, path, n)
 		return
 	}
@@ -189,7 +189,7 @@ func (d *document) entries(path string, n *yaml.Node) []entry {
 		own = append(own, entry{path: join(path, key.Value), key: key, value: value})
 	}
 	merged = slices.DeleteFunc(merged, func(e entry) bool { return seen[e.key.Value] > 0 })
-	all := append(merged, own...)
+	all := slices.Concat(merged, own)
 	for _, e := range all {
 		d.lines[e.path] = e.key.Line
 	}

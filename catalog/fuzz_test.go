@@ -236,7 +236,7 @@ func FuzzReadCustom(f *testing.F) {
 		}
 		custom, err := ReadCustom("FILE", []byte(text))
 		if err != nil {
-			for _, part := range strings.Split(err.Error(), "\nFILE") {
+			for part := range strings.SplitSeq(err.Error(), "\nFILE") {
 				if !strings.HasPrefix(strings.TrimPrefix(part, "FILE"), ":") {
 					t.Errorf("the answer %q names no file", part)
 				}

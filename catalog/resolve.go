@@ -41,7 +41,10 @@ func resolve(lib *library, start event.StartExperiment) (*resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, r.loadArrivals()
+	if err := r.loadArrivals(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // resolvePublished settles a published experiment, with the options of a start.
@@ -88,7 +91,10 @@ func resolvePublished(lib *library, start event.StartExperiment) (*resolved, err
 	if err := r.publishedTrace(lib, lib.traces[trace], o.AvailabilityFile); err != nil {
 		return nil, err
 	}
-	return r, r.publishedArrivals(lib.rates[w.ArrivalRates], o.ArrivalsFile)
+	if err := r.publishedArrivals(lib.rates[w.ArrivalRates], o.ArrivalsFile); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r *resolved) spec() experiment.Spec {

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -162,7 +161,7 @@ func (d *document) axis(root *yaml.Node, e entry) (axis, bool) {
 	}
 	known := sweepKeys()
 	if !slices.Contains(known, path) {
-		names := append(known, slices.Collect(maps.Keys(shortNames))...)
+		names := slices.Concat(known, sorted(shortNames))
 		slices.Sort(names)
 		if near := nearest(a.key, names); near != "" && levenshtein.ComputeDistance(a.key, near) <= len(a.key)/2 {
 			d.fail(e.key, "unknown key %q in sweep, did you mean %q?", a.key, near)
@@ -371,7 +370,7 @@ func sweepKeys() []string {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		if k, ok := reflect.Zero(t).Interface().(keyed); ok {
+		if k, ok := reflect.TypeAssert[keyed](reflect.Zero(t)); ok {
 			for _, form := range k.keysOf() {
 				visit(prefix, form)
 			}

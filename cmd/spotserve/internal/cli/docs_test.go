@@ -266,6 +266,7 @@ func TestRefusalsAreDocumented(t *testing.T) {
 		"Availability, JSON lines": func(name string, r io.Reader) error { _, err := catalog.ReadAvailability(name, r); return err },
 		"Availability, CSV":        func(name string, r io.Reader) error { _, err := catalog.ReadAvailabilityCSV(name, r); return err },
 		"Arrivals":                 func(name string, r io.Reader) error { _, err := catalog.ReadArrivals(name, r); return err },
+		"Requests, CSV":            func(name string, r io.Reader) error { _, err := catalog.ReadRequestsCSV(name, r); return err },
 		"Latency profile":          func(name string, r io.Reader) error { _, err := catalog.ReadProfile(name, r); return err },
 	}
 	doc := sections(t, "experiments.md")

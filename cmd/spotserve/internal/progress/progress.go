@@ -56,6 +56,10 @@ func (s *State) Take(ev event.Event) {
 		s.computing[pipeline(b.Epoch, b.Pipeline)] = len(b.Requests)
 	case event.BatchCompleted:
 		delete(s.computing, pipeline(b.Epoch, b.Pipeline))
+	case event.RequestsJoined:
+		s.computing[pipeline(b.Epoch, b.Pipeline)] += len(b.Requests)
+	case event.RequestsLeft:
+		s.computing[pipeline(b.Epoch, b.Pipeline)] -= len(b.Requests)
 	case event.PipelineExited:
 		delete(s.computing, pipeline(b.Epoch, b.Pipeline))
 	case event.RequestCompleted:

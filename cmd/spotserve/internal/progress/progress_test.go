@@ -53,11 +53,16 @@ func TestLineTellsOfTheRun(t *testing.T) {
 				complete(latency)
 			}
 		}, "40 / 1320 s 2 nodes 2x3x4 queue 1 done 4/5 P99 30.0 s"},
+		{45, func() { // a continuous batch, which one request has joined and three have left
+			s.Take(event.Event{Time: vtime.Seconds(45), Body: event.RequestsJoined{Epoch: epoch, Requests: make([]event.RequestID, 3)}})
+			s.Take(event.Event{Time: vtime.Seconds(45), Body: event.RequestsJoined{Epoch: epoch, Requests: make([]event.RequestID, 1)}})
+			s.Take(event.Event{Time: vtime.Seconds(45), Body: event.RequestsLeft{Epoch: epoch, Requests: make([]event.RequestID, 3)}})
+		}, "45 / 1320 s 2 nodes 2x3x4 queue 0 done 4/5 P99 30.0 s"},
 		{50, func() {
 			s.Take(event.Event{Time: vtime.Seconds(50), Body: event.InstanceLost{Nodes: []string{"a"}}})
 			// What is promised for later is no sign of time.
 			s.Take(event.Event{Time: vtime.Seconds(900), Body: event.WatermarkAdvanced{}})
-		}, "50 / 1320 s 1 nodes 2x3x4 queue 1 done 4/5 P99 30.0 s"},
+		}, "50 / 1320 s 1 nodes 2x3x4 queue 0 done 4/5 P99 30.0 s"},
 	} {
 		at = step.at
 		step.play()
