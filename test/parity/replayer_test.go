@@ -3,10 +3,12 @@ package parity
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/wire"
 	"github.com/spotserve/spotserve/test/internal/history"
 )
 
@@ -77,6 +79,27 @@ func TestCloudIsReplacedAnywhere(t *testing.T) {
 				}, []event.StartExperiment{start})
 			})
 		}
+	}
+}
+
+// TestWorkersAreReplaced half a minute after they die, with all that they stood
+// for. A planner with patience waits for them.
+func TestWorkersAreReplaced(t *testing.T) {
+	start := scenes[2].start("spotserve") // at the pace of the clock
+	said := 0
+	for _, ev := range simulate(t, "e2e-1", start) {
+		if subject, err := wire.Subject(ev); err == nil && bus.Match(wire.WorkerFacts("e2e-1"), subject) {
+			said++
+		}
+	}
+	for i := range 4 {
+		after := 2 + said*i/4
+		t.Run(fmt.Sprint("after ", after), func(t *testing.T) {
+			t.Parallel()
+			mustAllEqualVirtual(t, cast{
+				workerBuses: []func(bus.Bus) bus.Bus{dies(after), dies(said), lives}, reorderWait: 24 * time.Hour,
+			}, []event.StartExperiment{start})
+		})
 	}
 }
 

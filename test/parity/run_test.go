@@ -34,6 +34,9 @@ type cast struct {
 	// planners and replayers are the buses of those that compete for the lease,
 	// the first before the others; nil: one.
 	planners, replayers []func(bus.Bus) bus.Bus
+	// workerBuses are those of the processes that stand for the nodes one after
+	// the other, half a minute apart; nil: one.
+	workerBuses []func(bus.Bus) bus.Bus
 }
 
 // play runs experiments, which are started at once, on the services in a bubble,
@@ -90,6 +93,9 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 			t.Fatal(err)
 		}
 	}
+	if c.workerBuses != nil {
+		workers = nil // they follow one another
+	}
 	for _, nodes := range workers {
 		// Processes of their own have metrics and conditions of their own. The
 		// roll call waits for them.
@@ -98,7 +104,7 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 		}))
 	}
 	// Those that compete fail alone, as processes of their own do.
-	compete := func(service string, buses []func(bus.Bus) bus.Bus, setup func(*run.Group, bus.Bus, string) error) {
+	compete := func(service string, apart time.Duration, buses []func(bus.Bus) bus.Bus, setup func(*run.Group, bus.Bus, string) error) {
 		if buses == nil {
 			buses = []func(bus.Bus) bus.Bus{func(b bus.Bus) bus.Bus { return over(b, service, nil) }}
 		}
@@ -108,19 +114,26 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 			ctx, cancel := context.WithCancel(context.Background())
 			alone.Add(run.ContextHandler(ctx))
 			g.Add(func() error {
-				time.Sleep(time.Duration(i) * time.Second) // the first leads first
+				time.Sleep(time.Duration(i) * apart) // the first leads first
 				err := alone.Run()
 				<-ctx.Done()
 				return err
 			}, func(error) { cancel() })
 		}
 	}
-	compete("planner", c.planners, func(g *run.Group, b bus.Bus, holder string) error {
+	if c.workerBuses != nil {
+		compete("worker", 30*time.Second, c.workerBuses, func(g *run.Group, b bus.Bus, _ string) error {
+			return worker.Setup(g, worker.Options{
+				Bus: b, Nodes: []string{worker.AllNodes}, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
+			})
+		})
+	}
+	compete("planner", time.Second, c.planners, func(g *run.Group, b bus.Bus, holder string) error {
 		return planner.Setup(g, planner.Options{
 			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: holder,
 		})
 	})
-	compete("trace-replayer", c.replayers, func(g *run.Group, b bus.Bus, holder string) error {
+	compete("trace-replayer", time.Second, c.replayers, func(g *run.Group, b bus.Bus, holder string) error {
 		return tracereplayer.Setup(g, tracereplayer.Options{
 			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, Holder: holder,
 		})
