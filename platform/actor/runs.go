@@ -22,20 +22,11 @@ type Started struct {
 	Open bool
 }
 
-// EachRun calls play, on a goroutine of its own, for every run that starts
-// from now on, until the context ends; then it waits for all of them. ready is
-// called when no start can be missed any more. An error of one run is logged
-// and ends that run here, no other.
+// EachRun calls play, on a goroutine of its own, for every run that has not
+// finished and for every run that starts, until the context ends; then it waits
+// for all of them. ready is called when no start can be missed any more. An
+// error of one run is logged and ends that run here, no other.
 func EachRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
-	last, err := b.LastSeq(ctx, bus.Runs)
-	if err != nil {
-		return fmt.Errorf("started runs: %w", err)
-	}
-	return eachRun(ctx, b, log, nil, last+1, ready, play)
-}
-
-// EachOpenRun is EachRun for the runs that have not finished, too.
-func EachOpenRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
 	last, err := b.LastSeq(ctx, bus.Runs)
 	if err != nil {
 		return fmt.Errorf("open runs: %w", err)
@@ -44,21 +35,7 @@ func EachOpenRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready fu
 	if err != nil {
 		return fmt.Errorf("open runs: %w", err)
 	}
-	// A run that started after last is in both; it is played once.
-	for i, r := range open {
-		if r.Seq > last {
-			open = open[:i]
-			break
-		}
-	}
-	return eachRun(ctx, b, log, open, last+1, ready, play)
-}
-
-func eachRun(
-	ctx context.Context, b bus.Follower, log *slog.Logger, open []Started, from uint64,
-	ready func(), play func(context.Context, Started) error,
-) error {
-	sub, err := b.Follow(ctx, bus.Runs, bus.Position{Seq: from}, wire.RunStartedFilter("*"))
+	sub, err := b.Follow(ctx, bus.Runs, bus.Position{Seq: last + 1}, wire.RunStartedFilter("*"))
 	if err != nil {
 		return fmt.Errorf("follow started runs: %w", err)
 	}
@@ -75,8 +52,10 @@ func eachRun(
 		})
 	}
 	for _, r := range open {
-		r.Open = true
-		begin(r)
+		if r.Seq <= last { // else it is followed
+			r.Open = true
+			begin(r)
+		}
 	}
 	for m := range sub.C() {
 		if r, ok := started(m, log); ok {

@@ -17,6 +17,7 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/membus"
+	"github.com/spotserve/spotserve/platform/wire"
 )
 
 func begin(t *testing.T, b *membus.Bus, run string) {
@@ -33,14 +34,18 @@ func begin(t *testing.T, b *membus.Bus, run string) {
 	}
 }
 
-// TestEachRun: every run that starts is played beside the others, from where it
+// TestEachRun: every run that is open or starts is played beside the others, from where it
 // begins in the stream; the fault of one is not that of another; and the end
 // waits for all of them.
 func TestEachRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := membus.New(membus.Options{})
 		defer b.Close()
-		begin(t, b, "before") // which is over, for all that anybody knows
+		begin(t, b, "over")
+		if err := b.Publish(t.Context(), bus.Outgoing{Subject: wire.RunFinishedFilter("over")}); err != nil {
+			t.Fatal(err)
+		}
+		begin(t, b, "open")
 		var log bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
 		ready := make(chan struct{})
@@ -77,17 +82,17 @@ func TestEachRun(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("it ends with %v", err)
 		}
-		if ended != 2 {
-			t.Errorf("it ends before %d of 2 runs", 2-ended)
+		if ended != 3 {
+			t.Errorf("it ends before %d of 3 runs", 3-ended)
 		}
 		var runs []string
 		for _, r := range played {
 			runs = append(runs, r.Run)
-			if want := map[string]uint64{"broken": 2, "one": 4, "two": 5}[r.Run]; r.Seq != want || r.Start.Spec.Seed != 7 {
+			if want := map[string]uint64{"open": 3, "broken": 4, "one": 6, "two": 7}[r.Run]; r.Seq != want || r.Start.Spec.Seed != 7 {
 				t.Errorf("%s begins at %d with seed %d, want %d and 7", r.Run, r.Seq, r.Start.Spec.Seed, want)
 			}
 		}
-		if slices.Sort(runs); !slices.Equal(runs, []string{"broken", "one", "two"}) {
+		if slices.Sort(runs); !slices.Equal(runs, []string{"broken", "one", "open", "two"}) {
 			t.Errorf("played %v", runs)
 		}
 		if said := log.String(); strings.Count(said, "run broken off") != 1 || !strings.Contains(said, "no good") || !strings.Contains(said, "cannot be read") {

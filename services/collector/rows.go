@@ -153,19 +153,19 @@ func settings(s experiment.Spec) string {
 		Profile            string  `json:"profile"`
 		Costs              string  `json:"costs"`
 
-		LongestPrompt int             `json:"longest_prompt_tokens,omitempty"`
-		LongestOutput int             `json:"longest_output_tokens,omitempty"`
-		Objective     string          `json:"objective,omitempty"`
-		SLOP99S       float64         `json:"slo_p99_s,omitempty"`
-		Provision     *provision      `json:"provision,omitempty"`
-		Sweep         json.RawMessage `json:"sweep,omitempty"`
+		LongestPrompt int        `json:"longest_prompt_tokens,omitempty"`
+		LongestOutput int        `json:"longest_output_tokens,omitempty"`
+		Objective     string     `json:"objective,omitempty"`
+		SLOP99S       float64    `json:"slo_p99_s,omitempty"`
+		Provision     *provision `json:"provision,omitempty"`
+		Sweep         sweepPoint `json:"sweep,omitempty"`
 	}{
 		s.Grace.Seconds(), s.ArrivalRate, s.RequiredThroughput, s.BatchLimit, string(s.Batching), s.PoolDepth,
 		s.PromptTokens, s.OutputTokens, s.CommitInterval, s.Drain,
 		s.RateWindow.Seconds(), s.Headroom, s.MigrationBuffer, s.Instance.Name,
 		s.Profile.Name + "#" + digest(s.Model, s.Profile), digest(s.Instance, s.Engine, s.Delays),
 		beyond(s.LongestPrompt, s.PromptTokens), beyond(s.LongestOutput, s.OutputTokens),
-		objective(s.Objective), s.SLOP99.Seconds(), provisioning(s), sweep(s.Sweep),
+		objective(s.Objective), s.SLOP99.Seconds(), provisioning(s), s.Sweep,
 	})
 	if err != nil {
 		// Only NaN or infinity could do this, and the catalogue refuses them.
@@ -211,22 +211,28 @@ func provisioning(s experiment.Spec) *provision {
 	}
 }
 
-// sweep is the point of a sweep as an object, in the order of the sweep's keys,
-// which a map would lose.
-func sweep(point []experiment.SweepValue) json.RawMessage {
-	if len(point) == 0 {
-		return nil
-	}
+// sweepPoint is the point of a sweep.
+type sweepPoint []experiment.SweepValue
+
+// MarshalJSON writes an object in the order of the sweep's keys, which a map
+// would lose.
+func (p sweepPoint) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
-	for i, v := range point {
+	for i, v := range p {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		key, _ := json.Marshal(v.Key) // a string always has a form in JSON
-		value, _ := json.Marshal(v.Value)
+		key, err := json.Marshal(v.Key)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(v.Value)
+		if err != nil {
+			return nil, err
+		}
 		b = append(append(append(b, key...), ':'), value...)
 	}
-	return append(b, '}')
+	return append(b, '}'), nil
 }
 
 // digest names values by their content.

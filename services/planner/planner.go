@@ -79,7 +79,7 @@ func Setup(g *run.Group, o Options) error {
 			err := lease.Hold(ctx, lease.Options{
 				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: func() { runs.Met(); close(standing) },
 			}, func(ctx context.Context) error {
-				return actor.EachOpenRun(ctx, o.Bus, o.Log, func() {}, s.play)
+				return actor.EachRun(ctx, o.Bus, o.Log, func() {}, s.play)
 			})
 			runs.NotMet("stopped")
 			return err

@@ -34,7 +34,7 @@ func TestSettingsOf(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	point := func(rate, approach string) string {
-		return fmt.Sprintf(`"grace_s":30,"slo_p99_s":6,"arrival_rate_rps":%s,"sweep":{"rate":"%s","approach":"%s"}`, rate, rate, approach)
+		return fmt.Sprintf(`"grace_s":30,"slo_p99_s":6,"arrival_rate_rps":%s,"sweep":{"rate":%q,"approach":%q}`, rate, rate, approach)
 	}
 	url := newStore(t,
 		testRun("custom-1", "spotserve", 1, custom("mine", point("10", "spotserve"))),
@@ -322,7 +322,7 @@ func TestSnapshotAsksOnce(t *testing.T) {
 	gone := errors.New("the store is gone")
 	failed := plotter.Snapshot(failing{gone})
 	for range 2 {
-		if _, err := failed.Query(t.Context(), "SELECT 1"); !errors.Is(err, gone) {
+		if rows, err := failed.Query(t.Context(), "SELECT 1"); !errors.Is(err, gone) || len(rows.Values) > 0 {
 			t.Errorf("got %v, want %v", err, gone)
 		}
 	}

@@ -71,7 +71,7 @@ func Setup(g *run.Group, o Options) error {
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			err := actor.EachOpenRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
+			err := actor.EachRun(ctx, o.Bus, o.Log, func() { runs.Met(); close(following) }, s.play)
 			runs.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })

@@ -11,7 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// RateWindow, in seconds, is what an arrival rate is counted over.
+// RateWindow is what an arrival rate is counted over, in seconds.
 const RateWindow = 30
 
 const ratePanel = 0.85 * vg.Inch // height

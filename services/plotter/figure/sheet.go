@@ -97,7 +97,7 @@ type WorkloadColumn struct {
 }
 
 func (w WorkloadSheet) check() error {
-	any := false
+	shown := false
 	for _, c := range w.Columns {
 		if err := checkTails(c.Tail); err != nil {
 			return err
@@ -107,9 +107,9 @@ func (w WorkloadSheet) check() error {
 				return err
 			}
 		}
-		any = any || len(c.Tail) > 0 || len(c.Case.Series) > 0
+		shown = shown || len(c.Tail) > 0 || len(c.Case.Series) > 0
 	}
-	if !any {
+	if !shown {
 		return errNoSeries
 	}
 	return nil

@@ -291,7 +291,7 @@ func TestHTMLIsOneFile(t *testing.T) {
 		d.Strict, d.AutoClose, d.Entity = false, []string{"meta"}, xml.HTMLEntity
 		for {
 			_, err := d.Token()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
