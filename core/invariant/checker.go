@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/internal/idset"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -14,11 +15,12 @@ import (
 // have ended it knows no more than that.
 type Checker struct {
 	open      map[event.RequestID]*life
-	ended     idSet
+	ended     idset.Set
 	epoch     event.Epoch
 	devices   map[topology.Device]topology.DevicePosition
 	filled    map[topology.DevicePosition]topology.Device
 	pipelines pipelines
+	batches   map[pipeline]*batch // of living pipelines with continuous batching
 	nodes     nodes
 	buffer    int64 // U_max; 0 if the approach keeps none
 	terminal  int
@@ -28,6 +30,7 @@ type Checker struct {
 
 // life is what a request has come to.
 type life struct {
+	tokens    int // prompt and output
 	committed int
 	reported  report // the last one that the planner has not acted on yet
 }
@@ -43,7 +46,7 @@ type report struct {
 // NewChecker returns a checker for the events of one run.
 func NewChecker() *Checker {
 	return &Checker{
-		open: make(map[event.RequestID]*life), ended: make(idSet),
+		open: make(map[event.RequestID]*life), batches: make(map[pipeline]*batch),
 		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)}, nodes: make(nodes),
 	}
 }
@@ -64,8 +67,8 @@ func (c *Checker) Take(ev event.Event) {
 	case event.MigrationPlanned:
 		c.migration(ev, b)
 	case event.RequestArrived:
-		if c.open[b.Request] == nil && !c.ended.has(b.Request) {
-			c.open[b.Request] = &life{}
+		if c.open[b.Request] == nil && !c.ended.Has(uint64(b.Request)) {
+			c.open[b.Request] = &life{tokens: b.PromptTokens + b.OutputTokens}
 			c.accepted++
 		}
 	case event.RequestRefused:
@@ -82,11 +85,16 @@ func (c *Checker) Take(ev event.Event) {
 			c.report(ev, p, by)
 		}
 		c.pipelines.end(by, ev.Time)
+	case event.RequestsJoined:
+		c.join(ev, b)
+	case event.RequestsLeft:
+		c.leave(ev, b)
 	case event.StopPipeline:
 		c.pipelines.end(pipeline{b.Epoch, b.Pipeline}, ev.Time)
 	case event.ConfigChosen:
 		c.works(ev, b)
 		c.pipelines.deploy(ev.Time, b)
+		c.forgetBatches()
 	case event.InstanceAcquired:
 		c.nodes.join(ev.Time, b.Instances)
 	case event.RequestFleet:
@@ -100,6 +108,7 @@ func (c *Checker) Take(ev event.Event) {
 		}
 	case event.ApplyMigration:
 		c.apply(ev, b)
+		c.openBatches(b)
 	case event.RunFinished:
 		c.finish(ev, b)
 	}
@@ -122,9 +131,9 @@ func (c *Checker) end(ev event.Event, id event.RequestID) {
 	switch {
 	case c.open[id] != nil:
 		delete(c.open, id)
-		c.ended.add(id)
+		c.ended.Add(uint64(id))
 		c.terminal++
-	case c.ended.has(id):
+	case c.ended.Has(uint64(id)):
 		c.fail(1, ev, "request %d ends a second time", id)
 	default:
 		c.fail(1, ev, "request %d never arrived", id)
@@ -143,7 +152,7 @@ func (c *Checker) record(ev event.Event, r event.RequestRecord) {
 // report takes a pipeline's word on a request, checked like the planner's. One
 // that has ended meanwhile needs no word.
 func (c *Checker) report(ev event.Event, p event.Progress, by pipeline) {
-	if c.ended.has(p.Request) {
+	if c.ended.Has(uint64(p.Request)) {
 		return
 	}
 	if r := c.progress(ev, p.Request, p.Committed); r != nil {
@@ -163,7 +172,7 @@ func (c *Checker) commit(ev event.Event, id event.RequestID, committed int) {
 func (c *Checker) progress(ev event.Event, id event.RequestID, committed int) *life {
 	r := c.open[id]
 	switch {
-	case r == nil && c.ended.has(id):
+	case r == nil && c.ended.Has(uint64(id)):
 		c.fail(1, ev, "request %d goes on after its end", id)
 		return nil
 	case r == nil:

@@ -68,6 +68,11 @@ func (p *pipelines) lose(at vtime.Time, nodes []string) {
 	}
 }
 
+// known reports whether a pipeline serves, or a report of it may be under way.
+func (p *pipelines) known(name pipeline) bool {
+	return slices.ContainsFunc(p.places, func(place place) bool { return place.pipeline == name })
+}
+
 // counts reports whether the planner acts on a report: on a pipeline that has
 // lost a node by the time that it takes it, the planner has fenced it off.
 func (p *pipelines) counts(r report) bool {

@@ -72,13 +72,9 @@ func (m *MetaContextManager) callOff() {
 	m.change = change{}
 }
 
-// crossed takes a pipeline that has exited while its arrangement was called off.
-// Its requests go back to the queue, and the deployment is made whole again.
+// crossed makes the deployment whole again after a pipeline has exited while its
+// arrangement was called off.
 func (m *MetaContextManager) crossed() {
-	for _, b := range m.change.batches {
-		m.requests.Requeue(b.ids)
-	}
-	m.change.batches = nil
 	m.deployed.broken = true
 	if m.phase == starting && m.deployed.started() {
 		m.settle()

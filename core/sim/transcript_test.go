@@ -140,6 +140,10 @@ func describe(b event.Body) string {
 		return fmt.Sprintf("%d nodes from %s will join at %s", len(b.Instances), b.Instances[0].Node, b.ReadyAt)
 	case event.InstanceAcquired:
 		return fmt.Sprintf("%d nodes from %s have joined", len(b.Instances), b.Instances[0].Node)
+	case event.PreemptionCancelled:
+		return fmt.Sprintf("%v will stay after all", b.Nodes)
+	case event.RebalanceRecommended:
+		return fmt.Sprintf("%v are more likely to go", b.Nodes)
 	case event.PreemptionNoticed:
 		return fmt.Sprintf("%v will go at %s", b.Nodes, b.Deadline)
 	case event.InstanceLost:
@@ -167,6 +171,9 @@ func describe(b event.Body) string {
 	case event.ApplyMigration:
 		return "apply " + b.Epoch.String() + described(b.Pipelines, b.Keep)
 	case event.ArrangeInterruption:
+		if b.Acquisition && b.At == vtime.Never {
+			return fmt.Sprintf("pipeline %d of %s: go on", b.Pipeline, b.Epoch)
+		}
 		if b.Acquisition {
 			return fmt.Sprintf("pipeline %d of %s: stop at %s, for nodes that join", b.Pipeline, b.Epoch, b.At)
 		}

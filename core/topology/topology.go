@@ -5,6 +5,7 @@ package topology
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 )
 
 // ParallelConfig is the paper's parallel configuration C = (D, P, M, B)
@@ -36,7 +37,8 @@ func (c ParallelConfig) SameShape(o ParallelConfig) bool {
 
 // String prints c as DxPxM, the way the published plans are written.
 func (c ParallelConfig) String() string {
-	return fmt.Sprintf("%dx%dx%d", c.Data, c.Pipeline, c.Tensor)
+	// Every request's row has one: no fmt.
+	return strconv.Itoa(c.Data) + "x" + strconv.Itoa(c.Pipeline) + "x" + strconv.Itoa(c.Tensor)
 }
 
 // DevicePosition is the place (d, p, m) of one GPU in a configuration: shard

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,4 +83,25 @@ func TestCustomKeepsWhatIsDone(t *testing.T) {
 	if n := s.count("SELECT count(*) FROM runs WHERE status NOT IN ('finished', 'stopped')"); n != 0 {
 		t.Errorf("%d runs are neither finished nor stopped", n)
 	}
+}
+
+// TestCustomFromStandardInput: config print makes it, another command changes
+// it, run takes it.
+func TestCustomFromStandardInput(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file := strings.Replace(s.ok("config", "print", "ondemand", "4"), "grace_s: 30", "grace_s: 5", 1)
+	for _, args := range [][]string{{"validate", "-"}, {"run", "-", "--virtual"}} {
+		cmd := exec.CommandContext(t.Context(), spotserve(t), args...)
+		cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(file)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "ondemand-spotserve-20B") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if n := s.count(finishedRuns); n != 1 {
+		t.Errorf("%d runs have finished, want 1", n)
+	}
+	mustSay(t, s.refused(1, "run", "-"), "stdin: the file is empty")
+	s.flags = []string{"--data", "/proc/none"}
+	mustSay(t, s.refused(1, "run", s.file("mine.yaml", mine), "--virtual"), "/proc/none")
 }

@@ -62,7 +62,7 @@ func (r *recorder) write() error {
 	}
 	rows, writing := r.rows, make(chan error, 1)
 	go func() { writing <- r.store.Write(context.WithoutCancel(r.ctx), rows) }()
-	r.rows, r.writing = store.Batch{}, writing
+	r.rows, r.writing = store.Batch{Requests: make([]store.RequestLatency, 0, len(rows.Requests))}, writing
 	return nil
 }
 
