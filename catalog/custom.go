@@ -73,7 +73,10 @@ func ReadCustom(file string, text []byte) (*Custom, error) {
 			continue
 		}
 		custom.name = s.file.Name
-		for _, seed := range s.seeds() {
+		for i, seed := range s.seeds() {
+			if i > 0 && s.file.Trace.Generate != nil {
+				d.errs = append(d.errs, d.settle(builtin(), p.root, files, event.StartOptions{Seed: seed}).doc.errs...)
+			}
 			run, err := p.run(seed, d.folder)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", file, err)
@@ -107,7 +110,7 @@ func (c *Custom) Name() string { return c.name }
 
 // Runs returns the runs: the points of the sweep in the order of its keys, the
 // last of them varying fastest, each with every seed. There is at least one.
-func (c *Custom) Runs() []CustomRun { return c.runs }
+func (c *Custom) Runs() []CustomRun { return slices.Clone(c.runs) }
 
 // customDocument parses the text of an experiment file.
 func customDocument(file string, text []byte) (*document, *yaml.Node, error) {

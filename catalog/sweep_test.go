@@ -177,3 +177,20 @@ func TestLargeSweepsAreBounded(t *testing.T) {
 		t.Errorf("%d runs, want 1000", len(runs))
 	}
 }
+
+// TestEverySeedIsChecked: a generated trace can be too small under one seed.
+func TestEverySeedIsChecked(t *testing.T) {
+	text := strings.Replace(smallFile, "{name: As}", "{generate: {kind: poisson, instances: 4, up_at_start: 2, mean_up_s: 600, mean_down_s: 600, end_s: 900}}", 1)
+	enough := 0
+	for seed := range 20 {
+		if _, err := ReadCustom("FILE", fmt.Appendf(nil, "%sseed: %d\n", text, seed+1)); err == nil {
+			enough++
+		}
+	}
+	if enough == 0 || enough == 20 {
+		t.Fatalf("%d of 20 seeds give instances enough, the test wants some", enough)
+	}
+	if _, err := ReadCustom("FILE", []byte(text+"seeds: 20\n")); err == nil || !strings.Contains(err.Error(), "the fleet never has more than") {
+		t.Errorf("got error %v", err)
+	}
+}
