@@ -477,6 +477,8 @@ func TestAnswersToStarts(t *testing.T) {
 		for _, body := range []event.Body{
 			event.ExperimentAccepted{StartSeq: 7, Run: "ondemand-7"},
 			event.ExperimentRefused{StartSeq: 9, Reason: "no such trace", Allowed: []string{"As"}},
+			event.ExperimentAccepted{StartSeq: 11, Run: "e2e-11"},
+			event.ExperimentRefused{StartSeq: 11, Reason: "its file is gone", Run: "e2e-11"},
 		} {
 			if _, err := control.Publish(t.Context(), d.bus, body); err != nil {
 				t.Fatal(err)
@@ -488,6 +490,9 @@ func TestAnswersToStarts(t *testing.T) {
 		}
 		if got := d.vault.run("start-9"); got.Status != collector.StatusRefused || got.Reason != "no such trace" {
 			t.Errorf("the refused start is %+v", got)
+		}
+		if got := d.vault.run("e2e-11"); got.Status != collector.StatusRefused || got.Reason != "its file is gone" || got.Kind != "e2e" {
+			t.Errorf("the run that was accepted and then refused is %+v", got)
 		}
 		d.publish(history("e2e-1", 10)...)
 		d.recorded("e2e-1", 10)

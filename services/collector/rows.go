@@ -88,8 +88,14 @@ func (m *Mapper) TakeControl(body event.Body, at time.Time, b *store.Batch) {
 			Run: body.Run, Kind: kind, Status: StatusQueued, StartedUnixMS: at.UnixMilli(), Version: versionQueued,
 		})
 	case event.ExperimentRefused:
+		run := fmt.Sprintf("start-%d", body.StartSeq)
+		kind := ""
+		if body.Run != "" {
+			run = body.Run // it has a row already
+			kind, _, _ = strings.Cut(run, "-")
+		}
 		b.Runs = append(b.Runs, store.Run{
-			Run: fmt.Sprintf("start-%d", body.StartSeq), Status: StatusRefused, Reason: body.Reason,
+			Run: run, Kind: kind, Status: StatusRefused, Reason: body.Reason,
 			StartedUnixMS: at.UnixMilli(), Version: versionEnded,
 		})
 	}

@@ -3,6 +3,7 @@ package tracereplayer_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,11 +34,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// journal is a log that several replayers write.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 // stage is a bus in a bubble with a replayer on it.
 type stage struct {
 	t     *testing.T
 	bus   *membus.Bus
-	log   bytes.Buffer
+	log   journal
 	ready obs.Readiness
 	stop  func() // ends the replayer, which must end cleanly
 }
@@ -58,7 +78,7 @@ func (s *stage) start() {
 	s.t.Helper()
 	var g run.Group
 	err := tracereplayer.Setup(&g, tracereplayer.Options{
-		Bus: s.bus, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(), Ready: &s.ready,
+		Bus: s.bus, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(), Ready: &s.ready, Holder: rand.Text(),
 	})
 	if err != nil {
 		s.t.Fatal(err)

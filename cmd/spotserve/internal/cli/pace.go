@@ -169,7 +169,7 @@ func (a *app) makeHere(ctx context.Context, starts []event.StartExperiment, p pa
 	ready := new(obs.Readiness)
 	log := a.logger()
 	s, err := stack.New(alive, stack.Options{
-		Data: a.data, Store: a.storeURL, ReorderWait: p.reorderWait,
+		Data: a.data, Store: a.storeURL, ReorderWait: p.reorderWait, CloseOpen: true,
 		Log: log, Metrics: obs.NewRegistry(), Ready: ready,
 		Drawn: func(run string, files []string, err error) {
 			select {

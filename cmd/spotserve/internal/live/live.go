@@ -42,6 +42,10 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 	if err != nil {
 		return "", false, err
 	}
+	lastControl, err := b.LastSeq(alive, bus.Control)
+	if err != nil {
+		return "", false, err
+	}
 	run, err = request(alive, b, start)
 	if err != nil {
 		return "", false, err
@@ -51,6 +55,11 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 		return run, false, fmt.Errorf("follow run %s: %w", run, err)
 	}
 	defer events.Stop()
+	refusals, err := b.Follow(alive, bus.Control, bus.Position{Seq: lastControl + 1}, wire.SubjectRefused)
+	if err != nil {
+		return run, false, fmt.Errorf("follow refusals: %w", err)
+	}
+	defer refusals.Stop()
 	wish := ctx.Done()
 	var giveUp <-chan time.Time
 	for {
@@ -66,6 +75,16 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 			take(ev)
 			if _, done := ev.Body.(event.RunRecorded); done {
 				return run, stopped, nil
+			}
+		case m, ok := <-refusals.C():
+			if !ok {
+				return run, stopped, fmt.Errorf("follow refusals: %w", errors.Join(refusals.Err(), ctx.Err()))
+			}
+			// An accepted run may turn out to be impossible when it is to begin.
+			if b, err := wire.DecodeControl(m.Subject, m.Data); err == nil {
+				if refused, ok := b.(event.ExperimentRefused); ok && refused.Run == run {
+					return run, stopped, &RefusedError{refused.Reason}
+				}
 			}
 		case <-wish:
 			wish, stopped, giveUp = nil, true, time.After(stopWait)

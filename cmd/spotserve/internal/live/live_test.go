@@ -123,6 +123,24 @@ func TestRunIsRefused(t *testing.T) {
 	})
 }
 
+// TestRunIsRefusedBeforeItsTurn: it was accepted, and cannot begin any more.
+func TestRunIsRefusedBeforeItsTurn(t *testing.T) {
+	with(t, services{answer: accept}, func(t *testing.T, b *membus.Bus) {
+		time.AfterFunc(time.Second, func() {
+			for _, run := range []string{"e2e-99", "e2e-1"} {
+				refused := event.ExperimentRefused{StartSeq: 1, Run: run, Reason: run + "'s file is gone"}
+				if _, err := control.Publish(t.Context(), b, refused); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		run, _, err := live.Run(t.Context(), b, start, func(event.Event) {})
+		if refused, ok := errors.AsType[*live.RefusedError](err); !ok || run != "e2e-1" || refused.Reason != "e2e-1's file is gone" {
+			t.Errorf("%s ends with %v", run, err)
+		}
+	})
+}
+
 // TestOtherAnswersAreNotOurs: others start experiments too.
 func TestOtherAnswersAreNotOurs(t *testing.T) {
 	other := func(seq uint64) event.Body { return accept(seq + 1) }

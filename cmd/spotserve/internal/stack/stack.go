@@ -43,9 +43,12 @@ type Options struct {
 	// Nodes are what the worker stands for; empty: every node.
 	Nodes       []string
 	ReorderWait time.Duration
-	Log         *slog.Logger
-	Metrics     *prometheus.Registry
-	Ready       *obs.Readiness
+	// CloseOpen ends the runs that earlier processes left open in Data; else
+	// they go on.
+	CloseOpen bool
+	Log       *slog.Logger
+	Metrics   *prometheus.Registry
+	Ready     *obs.Readiness
 	// Drawn hears of every figure; may be nil.
 	Drawn func(run string, files []string, err error)
 }
@@ -101,7 +104,10 @@ func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return first.Close()
+	if s.options.CloseOpen {
+		_, err = tracereplayer.CloseOpen(ctx, first, s.options.Log)
+	}
+	return errors.Join(err, first.Close())
 }
 
 // Connect opens one more connection to the bus.
