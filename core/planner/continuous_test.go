@@ -65,7 +65,7 @@ func TestFactsOfAContinuousBatch(t *testing.T) {
 	d.at(0, event.InstanceAcquired{Instances: fixture.Nodes(0)}, event.TimerFired{Timer: "plan"})
 	config := last[event.ConfigChosen](d).Config
 	d.at(10, event.StageStarted{Epoch: epoch1})
-	at := func(s float64) vtime.Time { return vtime.Seconds(s) }
+	at := vtime.Seconds
 	d.at(11, arrived(0), arrived(1), arrived(2))
 	d.at(12,
 		event.RequestsJoined{Epoch: epoch1, Batch: 1, Requests: []event.RequestID{0, 1}, At: at(12)},

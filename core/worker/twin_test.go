@@ -3,6 +3,8 @@ package worker_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,14 +75,11 @@ func (e *engine) play(resume []event.AssignedRequest) {
 			}
 			changed = e.admit(nil)
 			continue
-		case changed:
-			changed = false
-			if e.prompt > 0 {
-				e.pass(e.prompt, true)
-				e.prompt = 0
-				changed = e.border()
-				continue
-			}
+		case changed && e.prompt > 0:
+			e.pass(e.prompt, true)
+			e.prompt = 0
+			changed = e.border()
+			continue
 		}
 		if e.exited || !e.goesOn(e.now, e.token()) {
 			e.exit()
@@ -130,8 +129,8 @@ func (e *engine) border() bool {
 
 // committed is the last commit point of the batch.
 func (e *engine) committed() int {
-	for i := len(e.said) - 1; i >= 0; i-- {
-		if c, ok := e.said[i].(event.TokensCommitted); ok && c.Batch == e.batch {
+	for _, b := range slices.Backward(e.said) {
+		if c, ok := b.(event.TokensCommitted); ok && c.Batch == e.batch {
 			return c.Tokens
 		}
 	}
@@ -427,9 +426,5 @@ func transcript(said []event.Body) []string {
 }
 
 func lines(all []string, from int) string {
-	out := ""
-	for _, l := range all[min(from, len(all)):] {
-		out += "  " + l + "\n"
-	}
-	return out
+	return strings.Join(all[min(from, len(all)):], "\n")
 }
