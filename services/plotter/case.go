@@ -118,8 +118,8 @@ func readSlices(ctx context.Context, r store.Reader, m Measured) (answered []fig
 	}](ctx, r, "SELECT CAST(arrived_ms / ? AS INTEGER) AS slice, count(*) AS n FROM request_latency"+
 		" WHERE run = ? GROUP BY CAST(arrived_ms / ? AS INTEGER) ORDER BY slice", 1e3*figure.RateWindow, m.Run.Run, 1e3*figure.RateWindow)
 	for _, w := range windows {
-		for range w.N {
-			arrivals = append(arrivals, w.Slice*figure.RateWindow)
+		for i := range w.N { // spread evenly: which arrived when in a window is not drawn
+			arrivals = append(arrivals, (w.Slice+(float64(i)+0.5)/float64(w.N))*figure.RateWindow)
 		}
 	}
 	return answered, arrivals, err

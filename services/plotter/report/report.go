@@ -38,7 +38,8 @@ type Report struct {
 	// Missing are commands: each makes a run that has a place in the report and
 	// that the store has none of.
 	Missing []string
-	// Commands make the report again.
+	// Commands make the report again; those of published experiments with the
+	// published settings.
 	Commands []string
 }
 
