@@ -64,7 +64,7 @@ func BenchmarkDay(b *testing.B) {
 
 // day plays the day with logs from open; each is closed after its run.
 func day(b *testing.B, spec experiment.Spec, open func() (log func(event.Event) error, done func() error)) {
-	events, preemptions := 0, 0
+	events, preemptions, pipelines := 0, 0, 0
 	var end event.RunFinished
 	resetPeak(b)
 	used := cpu(b)
@@ -76,6 +76,8 @@ func day(b *testing.B, spec experiment.Spec, open func() (log func(event.Event) 
 			switch body := ev.Body.(type) {
 			case event.PreemptionNoticed:
 				preemptions++
+			case event.ConfigChosen:
+				pipelines = max(pipelines, body.Config.Data)
 			case event.RunFinished:
 				end = body
 			}
@@ -91,6 +93,7 @@ func day(b *testing.B, spec experiment.Spec, open func() (log func(event.Event) 
 	if end.Accepted < dayRequests*99/100 || end.Completed < end.Accepted*99/100 {
 		b.Fatalf("the fleet does not keep up: %+v", end)
 	}
+	b.ReportMetric(float64(pipelines), "pipelines")
 	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(events)/float64(b.N), "events/op")
 	b.ReportMetric(float64(preemptions)/float64(b.N), "preemptions/op")
@@ -178,7 +181,7 @@ func dayOf(spec experiment.Spec, seed uint64) (experiment.Spec, experiment.Timel
 	slices.SortFunc(t.Arrivals, func(x, y experiment.Arrival) int { return int(x.At - y.At) })
 	spec.ArrivalRate, spec.End, spec.LargestFleet = rate, t.End, dayNodes*spec.Instance.GPUs
 	// A load at which one pipeline a node is the answer.
-	spec.RequiredThroughput = 3 * rate
+	spec.RequiredThroughput = 5 * rate
 	return spec, t
 }
 

@@ -143,8 +143,8 @@ func (m *MetaContextManager) requeue(ids, kept []event.RequestID) {
 // exited moves on when nothing runs that has to stop: the plan takes its time,
 // and an acquisition waits for its instances.
 func (m *MetaContextManager) exited() {
-	for _, p := range m.deployed.alive() {
-		if slices.Contains(m.change.goal.stopping, p.index) {
+	for _, index := range m.change.goal.stopping {
+		if m.deployed.pipelines[index] != nil {
 			return
 		}
 	}

@@ -32,9 +32,7 @@ func (g goal) stop() vtime.Time {
 func (m *MetaContextManager) goal() (goal, bool) {
 	now := m.emit.Now
 	if m.deployed.broken {
-		g := m.toward(m.aim(m.fleet.Staying(), now, nil), now, false)
-		g.migration = 0 // there is no deadline left to keep
-		return g, true
+		return m.toward(m.aim(m.fleet.Staying(), now, nil), now, false), true
 	}
 	if leaving := m.fleet.Leaving(); len(leaving) > 0 {
 		if g, ok := m.goalOfLeaving(leaving); ok {
@@ -98,11 +96,17 @@ func (m *MetaContextManager) moments() []vtime.Time {
 
 // toward is the goal of reaching t for an event at the instant at.
 func (m *MetaContextManager) toward(t target, at vtime.Time, acquisition bool) goal {
-	g := goal{at: at, acquisition: acquisition, migration: m.estimate(t)}
+	g := goal{at: at, acquisition: acquisition}
 	for _, p := range m.deployed.alive() {
 		if !slices.Contains(t.kept, p.index) {
 			g.stopping = append(g.stopping, p.index)
 		}
+	}
+	switch {
+	case m.deployed.broken: // there is no deadline left to keep
+	case acquisition && len(g.stopping) == 0: // there is nobody to tell
+	default:
+		g.migration = m.estimate(t)
 	}
 	return g
 }

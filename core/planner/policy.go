@@ -93,7 +93,6 @@ func (m *MetaContextManager) startUp(index int, plan migrate.Plan) startUp {
 		at := now.Add(time.Duration(m.policy.starts) * e.EngineStart)
 		return startUp{at, at, m.allStages(now)}
 	}
-	load := m.diskLoad()
 	var ready vtime.Time
 	switch m.policy.start {
 	case overlapped:
@@ -108,10 +107,10 @@ func (m *MetaContextManager) startUp(index int, plan migrate.Plan) startUp {
 	case sequential:
 		ready = now.Add(max(e.EngineStart, plan.Estimate-e.MigrationSetup) + 2*e.EngineStart)
 	case restarted:
-		ready = now.Add(e.DaemonRestart + load + e.EngineStart)
+		ready = now.Add(e.DaemonRestart + m.diskLoad() + e.EngineStart)
 		return startUp{ready.Add(-time.Duration(acceptLead * float64(e.EngineStart))), ready, m.allStages(ready)}
 	case rerouted:
-		ready = now.Add(max(e.EngineStart, load) + e.EngineStart)
+		ready = now.Add(max(e.EngineStart, m.diskLoad()) + e.EngineStart)
 	}
 	return startUp{ready, ready, m.allStages(ready)}
 }
