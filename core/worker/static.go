@@ -24,6 +24,7 @@ type static struct {
 type batch struct {
 	id        uint64
 	requests  []event.AssignedRequest
+	ids       []event.RequestID
 	timetable arrange.Batch
 	stopAfter int // tokens to decode; timetable.Tokens runs the whole batch
 	committed int // tokens since the batch began that were reported as kept
@@ -75,7 +76,7 @@ func (p *static) poll() {
 	} else {
 		p.pool = p.pool[len(requests):]
 	}
-	p.run(&batch{id: p.batches + 1, requests: requests, timetable: timetable, stopAfter: stopAfter}, resumed)
+	p.run(&batch{id: p.batches + 1, requests: requests, ids: ids(requests), timetable: timetable, stopAfter: stopAfter}, resumed)
 }
 
 func (p *static) due(timer string) {
@@ -93,7 +94,7 @@ func (p *static) run(b *batch, resumed bool) {
 	p.batches = b.id
 	p.batch = b
 	p.w.report(event.BatchStarted{
-		Epoch: p.epoch, Pipeline: p.index, Batch: b.id, Requests: ids(b.requests), Resumed: resumed, At: p.w.emit.Now,
+		Epoch: p.epoch, Pipeline: p.index, Batch: b.id, Requests: b.ids, Resumed: resumed, At: p.w.emit.Now,
 	})
 	p.setEnd()
 	p.setCommit()
@@ -136,7 +137,7 @@ func (p *static) end() {
 	p.batch = nil
 	p.w.emit.Timer(p.timers.commit, vtime.Never)
 	p.w.report(event.BatchCompleted{
-		Epoch: p.epoch, Pipeline: p.index, Batch: b.id, Requests: ids(b.requests),
+		Epoch: p.epoch, Pipeline: p.index, Batch: b.id, Requests: b.ids,
 		StartedAt: b.timetable.Start, EndedAt: p.w.emit.Now,
 	})
 	if len(p.pool) > 0 {
