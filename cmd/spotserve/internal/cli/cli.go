@@ -94,6 +94,8 @@ process, or on services that run elsewhere.
 
   spotserve e2e spotserve 20B As              live, 60 times as fast as the clock
   spotserve e2e spotserve 20B As --virtual    the same result in no time
+  spotserve reproduce                         every published figure, and a report
+  spotserve run my.yaml --virtual             an experiment of your own
   spotserve sql "SELECT * FROM latency_summary"`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
