@@ -99,7 +99,7 @@ func (in *input) event() event.Event {
 		in.ahead = in.ahead[1:]
 		return ev
 	}
-	source := []string{event.SourceReplayer, event.SourcePlanner, "node-0", "node-1", "node-9", ""}[in.number(6)]
+	source := []string{event.SourceReplayer, event.SourcePlanner, "node-0", "node-1", "node-9", "", event.SourceNotice("node-0")}[in.number(7)]
 	at := vtime.Seconds(float64(in.number(256)-5) / 2)
 	if in.number(2) == 0 {
 		at = vtime.Time(len(in.data)) // many events of nearly one instant
@@ -109,7 +109,7 @@ func (in *input) event() event.Event {
 
 func (in *input) body() event.Body {
 	at := vtime.Seconds(float64(in.number(256) - 5))
-	switch in.number(20) {
+	switch in.number(22) {
 	case 0:
 		return in.start()
 	case 1:
@@ -122,6 +122,10 @@ func (in *input) body() event.Body {
 		return event.InstanceLost{Nodes: in.nodes(), Released: in.number(2) == 0}
 	case 18:
 		return event.InstanceLaunched{Instances: in.instances(), ReadyAt: at}
+	case 20:
+		return event.PreemptionCancelled{Nodes: in.nodes()}
+	case 21:
+		return event.RebalanceRecommended{Nodes: in.nodes()}
 	case 6:
 		return event.ThroughputRequired{RequestsPerSecond: float64(in.number(8) - 1)}
 	case 7:
@@ -149,7 +153,7 @@ func (in *input) body() event.Body {
 		}
 		return b
 	default:
-		return event.TimerFired{Timer: []string{"plan", "hot-add", "", "shrink", "nonsense"}[in.number(5)], Completion: in.number(2) == 0}
+		return event.TimerFired{Timer: []string{"plan", "hot-add", "", "shrink", "nonsense", "gone/node-0", "gone/"}[in.number(7)], Completion: in.number(2) == 0}
 	}
 }
 
