@@ -109,8 +109,8 @@ func (m *MetaContextManager) request(gpus int, at vtime.Time) tune.Request {
 	r := tune.Request{
 		GPUs: gpus, GPUsPerInstance: m.spec.Instance.GPUs, RequiredThroughput: required, ArrivalRate: required,
 		Objective: m.spec.Objective, SLOP99: m.spec.SLOP99, Fewest: m.closedLoop(),
-		BatchLimit: m.spec.BatchLimit, PromptTokens: m.spec.PromptTokens, OutputTokens: m.spec.OutputTokens,
-		Continuous: m.spec.Batching == experiment.Continuous,
+		BatchLimit: m.spec.BatchLimit, Full: !m.policy.own, PromptTokens: m.spec.PromptTokens, OutputTokens: m.spec.OutputTokens,
+		Continuous: m.spec.Batching == experiment.Continuous, IdleOnly: m.spec.Batching == experiment.IdleOnly,
 	}
 	if m.spec.Headroom > 0 {
 		r.ArrivalRate /= m.spec.Headroom

@@ -43,8 +43,14 @@ type Request struct {
 	ArrivalRate        float64       // requests/s, for the prediction of the P99
 	RequiredThroughput float64       // requests/s
 	BatchLimit         int
-	PromptTokens       int
-	OutputTokens       int
+	// Full says that pipelines run as many requests at a time as BatchLimit and the
+	// profile allow, whatever B was solved for (artifact). The P99 depends on it.
+	Full         bool
+	PromptTokens int
+	OutputTokens int
+	// IdleOnly batching: requests wait in the queue, for whichever pipeline is idle
+	// first. The P99 depends on it.
+	IdleOnly bool
 	// Continuous batching: B is how many requests a pipeline keeps running.
 	Continuous bool
 }
@@ -159,10 +165,10 @@ func (c *ParallelizationController) fits(cfg topology.ParallelConfig, r Request)
 // Evaluate returns what the models expect of a configuration: l_exe of a batch
 // of B, or, in a continuous batch, of one request with B running.
 func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, r Request) Candidate {
-	return evaluate(cfg, c.seconds(cfg, r), r)
+	return evaluate(cfg, c.seconds(cfg, r), c.pace(cfg, r), r)
 }
 
-func evaluate(cfg topology.ParallelConfig, seconds float64, r Request) Candidate {
+func evaluate(cfg topology.ParallelConfig, seconds float64, p pace, r Request) Candidate {
 	out := Candidate{
 		Config:     cfg,
 		Latency:    time.Duration(seconds*1e9 + 0.5),
@@ -171,7 +177,7 @@ func evaluate(cfg topology.ParallelConfig, seconds float64, r Request) Candidate
 		seconds:    seconds,
 	}
 	if r.Objective == experiment.MeetSLO {
-		out.p99 = tail(cfg, seconds, r)
+		out.p99 = p.tail(cfg.Data, r)
 	}
 	return out
 }

@@ -34,10 +34,10 @@ func (r Request) instances(c topology.ParallelConfig) int {
 // and predicted P99 only get better with D, so bisection finds the fewest.
 // If no D serves, it is the largest one, as far as the objective gains by it.
 func (c *ParallelizationController) sized(cfg topology.ParallelConfig, r Request) Candidate {
-	seconds, most := c.seconds(cfg, r), cfg.Data
+	seconds, pace, most := c.seconds(cfg, r), c.pace(cfg, r), cfg.Data
 	with := func(data int) Candidate {
 		cfg.Data = data
-		return evaluate(cfg, seconds, r)
+		return evaluate(cfg, seconds, pace, r)
 	}
 	all := with(most)
 	if !r.idles() {

@@ -120,7 +120,7 @@ func TestObjectivesAgreeWithTheirNaiveTwin(t *testing.T) {
 				for _, slo := range []time.Duration{0, 8 * time.Second, 30 * time.Second, time.Hour} {
 					for _, o := range []experiment.Objective{experiment.MinLatency, experiment.MinCost, experiment.MeetSLO} {
 						r := objective(spec, o, instances, rate, slo)
-						r.Fewest = true
+						r.Fewest, r.Full, r.IdleOnly = true, instances > 1, instances > 4
 						choice := c.Choose(r)
 						every := all(l, m, c, r)
 						if len(every) == 0 {
@@ -182,12 +182,17 @@ func TestObjectiveProperties(t *testing.T) {
 func TestPredictedP99OnlyImproves(t *testing.T) {
 	spec := fixture.GPT20B()
 	c := tune.NewParallelizationController(models(t, spec))
-	for _, rate := range []float64{0.01, 0.1, 0.5, 2} {
+	for i, rate := range []float64{0.01, 0.1, 0.5, 2, 0.01, 0.1, 0.5, 2, 0.01, 0.1, 0.5, 2} {
+		under := func(rate float64) tune.Request {
+			r := objective(spec, experiment.MeetSLO, 100, rate, 0)
+			r.BatchLimit, r.Full, r.IdleOnly, r.Continuous = 8, true, i/4 == 1, i/4 == 2
+			return r
+		}
 		last := time.Duration(math.MaxInt64)
 		for d := 1; d <= 64; d++ {
 			cfg := topology.ParallelConfig{Data: d, Pipeline: 3, Tensor: 4, Batch: 4, PrefillMicroBatches: 4, DecodeMicroBatches: 1}
-			p99, ok := c.PredictP99(cfg, objective(spec, experiment.MeetSLO, 100, rate, 0))
-			more, alsoOK := c.PredictP99(cfg, objective(spec, experiment.MeetSLO, 100, rate*1.01, 0))
+			p99, ok := c.PredictP99(cfg, under(rate))
+			more, alsoOK := c.PredictP99(cfg, under(rate*1.01))
 			switch {
 			case !ok && (alsoOK || last != math.MaxInt64):
 				t.Errorf("%d pipelines do not keep up with %v/s, fewer pipelines or more requests do", d, rate)
