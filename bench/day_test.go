@@ -39,6 +39,9 @@ const (
 //	rows    with its log mapped to rows
 //	sqlite  with the rows written to a new store, a chunk while the next one fills
 func BenchmarkDay(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes three times ten seconds")
+	}
 	spec, _ := resolve(b, "6.7B", "As")
 	b.Run("core", func(b *testing.B) {
 		day(b, spec, func() (func(event.Event) error, func() error) {
