@@ -4,8 +4,7 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -50,7 +49,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	(&httputil.ReverseProxy{
 		Rewrite:  func(p *httputil.ProxyRequest) { p.SetURL(to) },
-		ErrorLog: log.New(io.Discard, "", 0), // a question that waits ends with who asks
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // a question that waits ends with who asks
 	}).ServeHTTP(w, r)
 }
 
