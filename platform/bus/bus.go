@@ -123,12 +123,17 @@ type Work interface {
 // Works under one name share the messages. A new name starts at the beginning.
 type Consumer interface {
 	Consume(ctx context.Context, s Stream, durable string, filters ...string) (Work, error)
+	// Waiting counts the messages that were not delivered under a durable name
+	// yet, or not acknowledged; 0 for a name that nobody has used.
+	Waiting(ctx context.Context, s Stream, durable string) (uint64, error)
 }
 
 // Purger forgets messages.
 type Purger interface {
 	// Purge removes the messages of s that match the filter.
 	Purge(ctx context.Context, s Stream, filter string) error
+	// PurgeBefore removes the messages of s with a sequence below seq.
+	PurgeBefore(ctx context.Context, s Stream, seq uint64) error
 }
 
 // KeyValue holds a few small values that change, one at a time.

@@ -60,6 +60,8 @@ func closedBusRefuses(t *testing.T, open New) {
 		"LastSeq":     func() error { _, err := b.LastSeq(t.Context(), bus.Runs); return err },
 		"Follow":      func() error { _, err := b.Follow(t.Context(), bus.Runs, bus.Position{}); return err },
 		"Consume":     func() error { _, err := b.Consume(t.Context(), bus.Runs, "d"); return err },
+		"PurgeBefore": func() error { return b.PurgeBefore(t.Context(), bus.Runs, 1) },
+		"Waiting":     func() error { _, err := b.Waiting(t.Context(), bus.Runs, "d"); return err },
 		"Purge":       func() error { return b.Purge(t.Context(), bus.Runs, "spot.run.>") },
 		"Ack":         d.Ack,
 	}

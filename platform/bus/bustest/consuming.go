@@ -21,6 +21,7 @@ var consuming = map[string]func(*testing.T, New){
 	"WorkersShare":                 workersShare,
 	"ConsumeEndsWithItsContext":    consumeEndsWithItsContext,
 	"PurgeRemovesFromTheConsumers": purgeRemovesFromTheConsumers,
+	"WaitingIsWhatIsLeft":          waitingIsWhatIsLeft,
 }
 
 func ack(t *testing.T, ds ...bus.Delivery) {
@@ -210,4 +211,44 @@ func purgeRemovesFromTheConsumers(t *testing.T, open New) {
 	if d := next(t, consume(t, b, "collector").C()); d.Seq != 4 {
 		t.Errorf("sequence %d comes again; want 4, the others were purged", d.Seq)
 	}
+}
+
+func waitingIsWhatIsLeft(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	wait := func(want uint64) {
+		t.Helper()
+		for { // an acknowledgement is on its way for a moment
+			n, err := b.Waiting(within(t), bus.Runs, "collector")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == want {
+				return
+			}
+			if n < want {
+				t.Fatalf("%d messages wait; want %d", n, want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	publish(t, b, "spot.run.r.x", 0, 10)
+	publish(t, b, "spot.run.r.y", 0, 7)
+	wait(0) // nobody has asked for them
+	w := consume(t, b, "collector", "spot.run.r.x")
+	ds := take(t, w.C(), 10)
+	wait(10)
+	ack(t, ds[:4]...)
+	wait(6)
+	publish(t, b, "spot.run.r.x", 10, 3)
+	publish(t, b, "spot.run.r.y", 7, 3)
+	ack(t, ds[4:]...)
+	ack(t, take(t, w.C(), 3)...)
+	wait(0)
+	w.Stop()
+	ended(t, w.C())
+	publish(t, b, "spot.run.r.x", 13, 5)
+	if err := b.Flush(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	wait(5)
 }

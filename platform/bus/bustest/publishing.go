@@ -27,6 +27,7 @@ var publishing = map[string]func(*testing.T, New){
 	"BadSubjectIsRefused":       badSubjectIsRefused,
 	"PublishWithEndedContext":   publishWithEndedContext,
 	"PurgeRemovesWhatMatches":   purgeRemovesWhatMatches,
+	"PurgeBeforeKeepsTheRest":   purgeBeforeKeepsTheRest,
 	"PublishedIsTheTimeOfStore": publishedIsTheTimeOfStore,
 }
 
@@ -396,5 +397,22 @@ func publishedIsTheTimeOfStore(t *testing.T, open New) {
 	// A server's clock may be coarser than ours.
 	if m.Published.Before(before.Add(-time.Second)) || m.Published.After(time.Now().Add(time.Second)) {
 		t.Errorf("published at %v; want about %v", m.Published, before)
+	}
+}
+
+func purgeBeforeKeepsTheRest(t *testing.T, open New) {
+	b := start(t, open, Options{})
+	publish(t, b, "spot.run.a.x", 0, 5)
+	if err := b.Flush(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []uint64{0, 1, 4, 4} {
+		if err := b.PurgeBefore(within(t), bus.Runs, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ms := take(t, follow(t, b, bus.Runs, bus.Position{}).C(), 2)
+	if got := texts(ms); !slices.Equal(got, []string{"spot.run.a.x 3", "spot.run.a.x 4"}) || ms[0].Seq != 4 {
+		t.Errorf("after the purge: %q from %d on; want 3 and 4, from 4 on", got, ms[0].Seq)
 	}
 }

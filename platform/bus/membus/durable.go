@@ -143,6 +143,23 @@ func (d *durable) takeNew() (bus.Message, bool) {
 	return bus.Message{}, false
 }
 
+// waiting counts what is not delivered or not acknowledged under the name.
+func (l *log) waiting(name string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := l.durables[name]
+	if d == nil {
+		return 0
+	}
+	n := uint64(len(d.pending))
+	for _, m := range l.messages[l.index(d.next):] {
+		if bus.MatchAny(d.filters, m.Subject) {
+			n++
+		}
+	}
+	return n
+}
+
 // acker returns the acknowledgement of seq.
 func (d *durable) acker(open context.Context, seq uint64) func() error {
 	return func() error {

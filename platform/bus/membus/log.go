@@ -109,12 +109,12 @@ func (l *log) last() uint64 {
 	return l.next - 1
 }
 
-func (l *log) purge(filter string) {
+func (l *log) purge(gone func(bus.Message) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := make([]bus.Message, 0, len(l.messages))
 	for _, m := range l.messages {
-		if !bus.Match(filter, m.Subject) {
+		if !gone(m) {
 			kept = append(kept, m)
 		}
 	}

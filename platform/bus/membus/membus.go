@@ -126,8 +126,25 @@ func (b *Bus) Purge(ctx context.Context, s bus.Stream, filter string) error {
 	if err := bus.CheckFilters(s, []string{filter}); err != nil {
 		return err
 	}
-	b.logs[s].purge(filter)
+	b.logs[s].purge(func(m bus.Message) bool { return bus.Match(filter, m.Subject) })
 	return nil
+}
+
+// PurgeBefore implements bus.Purger.
+func (b *Bus) PurgeBefore(ctx context.Context, s bus.Stream, seq uint64) error {
+	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, nil)); err != nil {
+		return err
+	}
+	b.logs[s].purge(func(m bus.Message) bool { return m.Seq < seq })
+	return nil
+}
+
+// Waiting implements bus.Consumer.
+func (b *Bus) Waiting(ctx context.Context, s bus.Stream, name string) (uint64, error) {
+	if err := errors.Join(b.usable(ctx), bus.CheckDurable(name), bus.CheckFilters(s, nil)); err != nil {
+		return 0, err
+	}
+	return b.logs[s].waiting(name), nil
 }
 
 // Follow implements bus.Follower.

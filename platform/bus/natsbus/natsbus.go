@@ -208,6 +208,47 @@ func (b *Bus) Purge(ctx context.Context, s bus.Stream, filter string) error {
 	})
 }
 
+// PurgeBefore implements bus.Purger.
+func (b *Bus) PurgeBefore(ctx context.Context, s bus.Stream, seq uint64) error {
+	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, nil)); err != nil {
+		return err
+	}
+	if seq <= 1 {
+		return nil // a server takes 0 for everything
+	}
+	return b.link.do(ctx, b.open, func(c *conn) error {
+		stream, err := c.js.Stream(ctx, string(s))
+		if err == nil {
+			err = stream.Purge(ctx, jetstream.WithPurgeSequence(seq))
+		}
+		if err != nil {
+			return fmt.Errorf("bus: purge %s before %d: %w", s, seq, err)
+		}
+		return nil
+	})
+}
+
+// Waiting implements bus.Consumer.
+func (b *Bus) Waiting(ctx context.Context, s bus.Stream, durable string) (n uint64, err error) {
+	if err := errors.Join(b.usable(ctx), bus.CheckDurable(durable), bus.CheckFilters(s, nil)); err != nil {
+		return 0, err
+	}
+	err = b.link.do(ctx, b.open, func(c *conn) error {
+		consumer, err := c.js.Consumer(ctx, string(s), durable)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil
+		} else if err == nil {
+			info := consumer.CachedInfo() // asked for just now
+			n = info.NumPending + uint64(info.NumAckPending)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("bus: ask for consumer %s of %s: %w", durable, s, err)
+	}
+	return n, nil
+}
+
 // Follow implements bus.Follower.
 func (b *Bus) Follow(ctx context.Context, s bus.Stream, from bus.Position, filters ...string) (bus.Subscription, error) {
 	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, filters)); err != nil {
