@@ -95,8 +95,9 @@ func TestACommandMayFollowANoticeBelowTheWatermark(t *testing.T) {
 		go func() { done <- actor.RunWorker(t.Context(), w, actor.Joining{}, delays) }()
 		r.say("a", 100*ms, 5000*ms, event.StageStarted{Epoch: epoch}) // the planner's watermark is of use to it
 		r.say(event.SourceReplayer, 200*ms, 8000*ms, arrived)
-		time.AfterFunc(2*time.Second, func() { r.say(cloud, 2000*ms, 0, noticed) })
-		time.AfterFunc(3*time.Second, func() {
+		time.AfterFunc(2*time.Second, func() {
+			r.say(cloud, 2000*ms, 0, noticed)
+			time.Sleep(time.Second)
 			r.say("a", 5000*ms, vtime.Never, event.ContextMigrated{Epoch: epoch})
 			r.say(event.SourceReplayer, 8000*ms, vtime.Never, ended)
 		})

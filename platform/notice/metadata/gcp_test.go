@@ -34,7 +34,9 @@ func (g *computeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	if q.Get("wait_for_change") == "true" {
+		g.mu.Lock()
 		g.waited++
+		g.mu.Unlock()
 		seconds, err := strconv.Atoi(q.Get("timeout_sec"))
 		if err != nil {
 			w.WriteHeader(http.StatusBadRequest)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,7 @@ import (
 type cloud struct {
 	t        *testing.T
 	began    time.Time
+	mu       sync.Mutex // gcp watches two values
 	serve    http.HandlerFunc
 	requests []string // "0s GET /path", in order
 	log      bytes.Buffer
@@ -30,7 +32,9 @@ type cloud struct {
 
 // RoundTrip implements http.RoundTripper.
 func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
 	c.requests = append(c.requests, fmt.Sprintf("%s %s %s", time.Since(c.began), r.Method, r.URL.Path))
+	c.mu.Unlock()
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -60,6 +64,8 @@ func watch(t *testing.T, d time.Duration, source func(metadata.Options) notice.S
 		s := source(metadata.Options{Instance: "node-0", Transport: c, Log: slog.New(slog.NewTextHandler(&c.log, nil))})
 		board := notice.NewBoard(slog.New(slog.DiscardHandler))
 		err := s.Watch(ctx, func(n notice.Notice) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			before, _ := board.Standing("node-0")
 			board.Post(s.String(), n)
 			if after, _ := board.Standing("node-0"); after != before { // news only

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,8 +40,11 @@ func TestSourcesUnderstandTheMock(t *testing.T) {
 				defer cancel()
 				s := source(metadata.Options{Instance: "a", BaseURL: base, Transport: m, Log: slog.New(slog.DiscardHandler)})
 				board := notice.NewBoard(slog.New(slog.DiscardHandler))
+				var mu sync.Mutex // gcp watches two values
 				var told []string
 				err := s.Watch(ctx, func(n notice.Notice) {
+					mu.Lock()
+					defer mu.Unlock()
 					before, _ := board.Standing("a")
 					board.Post(name, n)
 					if after, _ := board.Standing("a"); after != before {
