@@ -51,7 +51,7 @@ func Custom(ctx context.Context, r store.Reader, name string, o Options) (*Repor
 	}
 	section.Tables, section.Results = summaries(heads, points, groups)
 	if len(s.Varying) > 0 {
-		section.Notes = append(section.Notes, "What differs between the points, beside the sweep's own keys: "+strings.Join(s.Varying, ", ")+".")
+		section.Notes = append(section.Notes, "Settings that change along the sweep: "+strings.Join(s.Varying, ", ")+".")
 	}
 	return &Report{
 		Title: "SpotServe: " + name, Sections: []Section{section}, Settings: sameTable(s.Same),

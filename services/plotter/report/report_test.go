@@ -321,7 +321,7 @@ func TestCustom(t *testing.T) {
 		"rate  seeds  completed  not completed        average, s            P50, s            P90, s            P99, s     within SLO, %\n"+
 			"0.3       1          0              4                 –                 –                 –                 –               0.0\n"+
 			"0.5       2          4              0  37.5 (25.0–50.0)  45.0 (30.0–60.0)  60.0 (40.0–80.0)  60.0 (40.0–80.0)  37.5 (25.0–50.0)\n",
-		"What differs between the points, beside the sweep's own keys: arrival_rate_rps.\n")
+		"Settings that change along the sweep: arrival_rate_rps.\n")
 	has(t, "the report", markdown(t, rep), "| 0.5 | 2 | 4 | 0 | 37.5 (25.0–50.0) | 45.0 (30.0–60.0) | 60.0 (40.0–80.0) | 60.0 (40.0–80.0) | 37.5 (25.0–50.0) |",
 		"| 0.3 | 1 | 0 | 4 | – | – | – | – | 0.0 |", "| 0.3 | 6.00 | – | 10 | 0 | 2 | 7 |", "| slo\\_p99\\_s | 25 |", "(figures/sweep-mine.svg)")
 
