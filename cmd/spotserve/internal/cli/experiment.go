@@ -40,8 +40,8 @@ func (f *experimentFlags) addOptions(cmd *cobra.Command, c experimentCommand) {
 	fs.DurationVar(&f.rateWindow, "rate-window", 0, "require the arrival rate of this last while, with headroom, instead of what the script says (default: the script)")
 	fs.StringVar(&f.options.Name, "name", "", "a name of yours for the run")
 	fs.BoolVar(&f.options.Drain, "drain", false, "run on until every accepted request is answered")
-	fs.StringVar(&f.options.AvailabilityFile, "availability-file", "", "replay this availability trace, in the artifact's format")
-	fs.StringVar(&f.options.ArrivalsFile, "arrivals-file", "", "replay these arrivals, in the artifact's format")
+	fs.StringVar(&f.options.AvailabilityFile, "availability-file", "", "replay this availability trace: JSON lines as the artifact has them, or CSV")
+	fs.StringVar(&f.options.ArrivalsFile, "arrivals-file", "", "replay these arrivals: the artifact's format, or a CSV of requests")
 	fs.StringVar(&f.options.ProfileFile, "profile-file", "", "use this latency profile, in the artifact's format")
 	if c.flags != nil {
 		c.flags(fs, &f.options)
