@@ -58,6 +58,7 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
+	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -407,5 +408,6 @@ func Publish(ctx context.Context, p bus.Publisher, ev event.Event) error {
 			m.ID += "/" + strconv.FormatUint(ev.Term, 10)
 		}
 	}
+	failpoint.Hit(failpoint.Publish)
 	return p.Publish(ctx, m)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -62,6 +63,7 @@ func Lead(ctx context.Context, b LeadBus, run string, from uint64) (Leadership, 
 	} else if err != nil {
 		return l, err
 	}
+	failpoint.Hit(failpoint.Elected)
 	if found {
 		err = l.readSaid(ctx, b, run, from)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spotserve/spotserve/platform/config"
+	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/obs"
 )
 
@@ -114,6 +115,12 @@ func (s Service) parse(args []string, stderr io.Writer) (obs.Options, error) {
 
 // run returns when all actors have.
 func (s Service) run(ctx context.Context, p *Process, opts obs.Options) error {
+	if points := os.Getenv(failpoint.Env); points != "" {
+		if err := failpoint.Arm(points); err != nil {
+			return err
+		}
+		p.Log.Warn("this process fails on purpose", "failpoints", points)
+	}
 	server, err := obs.Listen(opts.MetricsListen, p.Metrics, p.Ready, p.Log)
 	if err != nil {
 		return err

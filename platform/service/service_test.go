@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 
+	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/service"
 )
 
@@ -166,4 +167,16 @@ func TestRunServesHealthAndFreesThePort(t *testing.T) {
 		t.Fatalf("the port is not free: %v", err)
 	}
 	_ = l.Close()
+}
+
+func TestWrongFailpointsAreRefused(t *testing.T) {
+	t.Setenv(failpoint.Env, "somewhere=kill@1")
+	var s sample
+	var stderr buffer
+	if code := s.service().Run(t.Context(), nil, &stderr); code != 1 || len(s.steps) != 0 {
+		t.Errorf("exit code %d after %q; want 1 and no set-up", code, s.steps)
+	}
+	if said := stderr.String(); !strings.Contains(said, "is no place") {
+		t.Errorf("it says %q; want the places", said)
+	}
 }

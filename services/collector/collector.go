@@ -18,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/store"
@@ -294,6 +295,9 @@ func (s *service) write(ctx context.Context, rows store.Batch) error {
 func (s *service) flush(ctx context.Context, h *hand) error {
 	if err := s.write(ctx, h.batch); err != nil {
 		return err
+	}
+	if h.batch.Len() > 0 {
+		failpoint.Hit(failpoint.Stored)
 	}
 	for _, ev := range h.finished {
 		if err := s.tell(ctx, ev); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/failpoint"
 )
 
 // source is what differs between the readers of a stream. Its methods are
@@ -104,7 +105,7 @@ func consume(src source, c *conn, consumer jetstream.Consumer) error {
 	}
 	var mu sync.Mutex
 	over := false
-	messages, err := consumer.Consume(func(m jetstream.Msg) {
+	take := func(m jetstream.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		if over {
@@ -115,6 +116,9 @@ func consume(src source, c *conn, consumer jetstream.Consumer) error {
 			over = true
 			report(err)
 		}
+	}
+	messages, err := consumer.Consume(func(m jetstream.Msg) {
+		failpoint.Deliver(failpoint.Receive, m, take)
 	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { report(err) }))
 	if err != nil {
 		return err
