@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -30,8 +31,25 @@ type Options struct {
 	SyncInterval time.Duration
 	// SyncAlways forces every message to the disk before it is acknowledged.
 	SyncAlways bool
+	// MaxStore bounds the bytes of all streams; a message that does not fit is
+	// refused. 0: three quarters of what is free on the disk at the start.
+	MaxStore int64
+	// Cluster, if set, makes the server one of several that keep the streams
+	// together. It needs Listen.
+	Cluster *Cluster
 	// Log gets the server's own log, at level debug. nil: slog.Default.
 	Log *slog.Logger
+}
+
+// Cluster says where a server finds the others. JetStream works as long as more
+// than half of them do, so there should be three.
+type Cluster struct {
+	// Name is the server's, another one for each.
+	Name string
+	// Listen is the host:port for the other servers.
+	Listen string
+	// Routes are the Listen of all servers; this one's may be among them.
+	Routes []string
 }
 
 // Server is a running server.
@@ -118,23 +136,53 @@ func (o Options) server() (*server.Options, error) {
 		SyncAlways:   o.SyncAlways,
 		DontListen:   o.Listen == "",
 		NoSigs:       true, // signals are the process's business
+
+		JetStreamMaxStore: o.MaxStore,
 	}
-	if o.Listen == "" {
-		return config, nil
+	var err error
+	if o.Listen != "" {
+		if config.Host, config.Port, err = address(o.Listen); err != nil {
+			return nil, err
+		}
 	}
-	host, portText, err := net.SplitHostPort(o.Listen)
+	if o.Cluster != nil {
+		err = o.Cluster.join(config)
+	}
+	return config, err
+}
+
+func (c Cluster) join(config *server.Options) (err error) {
+	if c.Name == "" || len(c.Routes) == 0 || config.DontListen {
+		return fmt.Errorf("embedded NATS server: a cluster needs a name of this server, the routes to all, and an address for clients; have name %q, %d routes", c.Name, len(c.Routes))
+	}
+	config.ServerName, config.Cluster.Name = c.Name, "spotserve"
+	if config.Cluster.Host, config.Cluster.Port, err = address(c.Listen); err != nil {
+		return err
+	}
+	for _, at := range c.Routes {
+		if _, _, err := address(at); err != nil {
+			return err
+		}
+		config.Routes = append(config.Routes, &url.URL{Scheme: "nats", Host: at})
+	}
+	return nil
+}
+
+// address reads host:port as the server takes it, which has its own number for
+// any port.
+func address(listen string) (host string, port int, err error) {
+	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w: want host:port, 127.0.0.1:4222 for example", o.Listen, err)
+		return "", 0, fmt.Errorf("listen on %q: %w: want host:port, 127.0.0.1:4222 for example", listen, err)
 	}
-	port, err := strconv.ParseUint(portText, 10, 16)
+	n, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: port %q: want a number from 0 to 65535", o.Listen, portText)
+		return "", 0, fmt.Errorf("listen on %q: port %q: want a number from 0 to 65535", listen, portText)
 	}
-	config.Host, config.Port = host, int(port)
-	if port == 0 {
-		config.Port = server.RANDOM_PORT
+	if n == 0 {
+		return host, server.RANDOM_PORT, nil
 	}
-	return config, nil
+	return host, int(n), nil
 }
 
 // checkFree says in advance what the server would only log.
