@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/run"
@@ -29,6 +30,7 @@ import (
 type Bus interface {
 	rollcall.Bus
 	bus.Consumer
+	bus.Purger
 }
 
 // Store is the part of a store that the collector takes.
@@ -48,6 +50,8 @@ type Options struct {
 	// Linger is how long, in wall time, rows may wait for more to be written
 	// with them. 0: DefaultLinger.
 	Linger time.Duration
+	// Retention says which runs the streams keep; the zero value: all.
+	Retention Retention
 }
 
 // DefaultLinger keeps the store's transactions few and the tables fresh.
@@ -65,6 +69,9 @@ func Setup(g *run.Group, o Options) error {
 		o.Linger = DefaultLinger
 	}
 	s := &service{Options: o, mapper: NewMapper(), recorded: make(map[string]int)}
+	if o.Retention.Age < 0 || o.Retention.Runs < 0 {
+		return fmt.Errorf("collector: retention of %s and %d runs: allowed are numbers from 0 on", o.Retention.Age, o.Retention.Runs)
+	}
 	if err := s.register(); err != nil {
 		return err
 	}
@@ -85,6 +92,10 @@ func Setup(g *run.Group, o Options) error {
 			return err
 		}, func(error) { cancel() })
 	}
+	for _, upkeep := range []func(context.Context) error{s.backlog, s.retain} {
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error { return upkeep(ctx) }, func(error) { cancel() })
+	}
 	return nil
 }
 
@@ -95,6 +106,8 @@ type service struct {
 	rows     *prometheus.CounterVec
 	failures prometheus.Counter
 	waiting  prometheus.Gauge
+	lag      prometheus.Gauge
+	away     atomic.Bool // the store did not take the last batch
 }
 
 func (s *service) register() error {
@@ -107,7 +120,10 @@ func (s *service) register() error {
 	s.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "spotserve_collector_waiting_rows", Help: "Rows in hand that are not stored yet.",
 	})
-	for _, c := range []prometheus.Collector{s.rows, s.failures, s.waiting} {
+	s.lag = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spotserve_collector_lag_messages", Help: "Messages in the streams whose rows are not stored yet.",
+	})
+	for _, c := range []prometheus.Collector{s.rows, s.failures, s.waiting, s.lag} {
 		if err := s.Metrics.Register(c); err != nil {
 			return fmt.Errorf("collector: metrics: %w", err)
 		}
@@ -199,8 +215,15 @@ func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 	}
 	if finished, ok := ev.Body.(event.RunFinished); ok {
 		if !s.mapper.Knows(ev.Run) {
-			if err := s.readAgain(ctx, ev.Run, d.Seq); err != nil {
+			before, err := s.readAgain(ctx, ev.Run, d.Seq)
+			if err != nil {
 				return err
+			}
+			if before {
+				s.Log.Debug("a run is finished again", "run", ev.Run, "seq", d.Seq)
+				delete(s.recorded, ev.Run)
+				h.deliveries = append(h.deliveries, d)
+				return nil
 			}
 		}
 		h.finished = append(h.finished, ev)
@@ -216,38 +239,44 @@ func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 
 // readAgain stores all of a run up to its end, at seq. Where another collector
 // took the run's beginning, nobody knows which of its rows are stored: some
-// facts may come again only after the run's end.
-func (s *service) readAgain(ctx context.Context, run string, seq uint64) error {
+// facts may come again only after the run's end. finished reports that the run
+// had an end before this one, which then is a repetition.
+func (s *service) readAgain(ctx context.Context, run string, seq uint64) (finished bool, err error) {
 	s.Log.Info("read a run from its beginning, which another collector took", "run", run)
 	facts, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{}, filters(run)...)
 	if err != nil {
-		return fmt.Errorf("collector: follow run %s: %w", run, err)
+		return false, fmt.Errorf("collector: follow run %s: %w", run, err)
 	}
 	defer facts.Stop()
 	var rows store.Batch
 	s.recorded[run] = 0
 	for m := range facts.C() {
 		if m.Seq >= seq {
-			return s.write(ctx, rows)
+			return finished, s.write(ctx, rows)
 		}
 		ev, err := wire.Decode(m.Data)
 		if err != nil {
 			continue // logged when it was delivered
 		}
+		_, end := ev.Body.(event.RunFinished)
+		if end && finished {
+			continue
+		}
+		finished = finished || end
 		before := rows.Len()
 		s.mapper.Take(ev, m.Published, &rows)
 		s.recorded[run] += rows.Len() - before
 		if rows.Len() >= maxBatch {
 			if err := s.write(ctx, rows); err != nil {
-				return err
+				return finished, err
 			}
 			rows = store.Batch{}
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return finished, err
 	}
-	return fmt.Errorf("collector: follow run %s: %w", run, facts.Err())
+	return finished, fmt.Errorf("collector: follow run %s: %w", run, facts.Err())
 }
 
 func (s *service) takeControl(h *hand, d bus.Delivery) {
@@ -271,6 +300,7 @@ const (
 func (s *service) write(ctx context.Context, rows store.Batch) error {
 	for wait := firstRetry; rows.Len() > 0; wait = min(2*wait, lastRetry) {
 		err := s.Store.Write(ctx, rows)
+		s.away.Store(err != nil)
 		if err == nil {
 			break
 		}

@@ -37,6 +37,7 @@ type vault struct {
 	mu       sync.Mutex
 	attempts int
 	fail     func(attempt int) error
+	largest  int // batch
 	runs     map[string]store.Run
 	rows     map[string]int // how often a row was written, by its key
 }
@@ -52,6 +53,7 @@ func (v *vault) Write(_ context.Context, b store.Batch) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.attempts++
+	v.largest = max(v.largest, b.Len())
 	if err := v.fail(v.attempts); err != nil {
 		return err
 	}
@@ -112,7 +114,9 @@ type desk struct {
 	ready   obs.Readiness
 	metrics *prometheus.Registry
 	over    func(collector.Bus) collector.Bus // what the collector sees of the bus
-	stop    func() error                      // ends the collector
+	store   collector.Store                   // what it sees of the vault; nil: the vault itself
+	keep    collector.Retention
+	stop    func() error // ends the collector
 }
 
 func atDesk(t *testing.T, test func(t *testing.T, d *desk)) {
@@ -137,8 +141,13 @@ func (d *desk) start() {
 	d.t.Helper()
 	var g run.Group
 	d.metrics = prometheus.NewRegistry()
+	rows := d.store
+	if rows == nil {
+		rows = d.vault
+	}
 	err := collector.Setup(&g, collector.Options{
-		Bus: d.over(d.bus), Store: d.vault, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: d.metrics, Ready: &d.ready,
+		Bus: d.over(d.bus), Store: rows, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: d.metrics, Ready: &d.ready,
+		Retention: d.keep,
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -234,7 +243,7 @@ func (d *desk) counter(name string) prometheus.Collector {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name {
-				sum.Add(m.GetCounter().GetValue())
+				sum.Add(m.GetCounter().GetValue() + m.GetGauge().GetValue())
 			}
 		}
 	}

@@ -14,11 +14,14 @@ import (
 
 func main() {
 	var nats, url *string
+	var keep collector.Retention
 	os.Exit(service.Service{
 		Name: "collector",
 		Does: "sinks every fact to SQL, once",
 		Flags: func(fs *pflag.FlagSet) {
 			nats, url = service.NATSFlag(fs), service.StoreFlag(fs)
+			fs.DurationVar(&keep.Age, "retention", 0, "wall time after which a stored run is purged from the stream; 0: never")
+			fs.IntVar(&keep.Runs, "keep-runs", 0, "how many stored runs stay in the stream, the newest; 0: all")
 		},
 		Setup: func(ctx context.Context, p *service.Process) error {
 			w, err := open.Open(ctx, *url)
@@ -30,7 +33,9 @@ func main() {
 			if err != nil {
 				return err
 			}
-			return collector.Setup(&p.Group, collector.Options{Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready})
+			return collector.Setup(&p.Group, collector.Options{
+				Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Retention: keep,
+			})
 		},
 	}.Main())
 }

@@ -1,0 +1,52 @@
+package collector
+
+import (
+	"context"
+	"time"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// The pauses, in wall time, between looks at what waits in the streams, and
+// between log lines about it.
+const (
+	backlogLook = 15 * time.Second
+	backlogSay  = time.Minute
+)
+
+// backlog counts the messages that wait in the streams for their rows to be
+// stored, and says so each minute while the store is away. It looks from
+// outside: whoever waits for the store cannot count.
+func (s *service) backlog(ctx context.Context) error {
+	look := time.NewTicker(backlogLook)
+	defer look.Stop()
+	var said time.Time
+	for {
+		var waiting uint64
+		var failed error
+		for stream, durable := range map[bus.Stream]string{bus.Runs: durableRuns, bus.Control: durableControl} {
+			n, err := s.Bus.Waiting(ctx, stream, durable)
+			if err != nil {
+				failed = err
+			}
+			waiting += n
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case failed != nil:
+			s.Log.Debug("what waits in the streams is not known", "error", failed)
+		default:
+			s.lag.Set(float64(waiting))
+			if away := s.away.Load(); away && time.Since(said) >= backlogSay {
+				said = time.Now()
+				s.Log.Warn("the store is away; messages wait in the streams", "messages", waiting)
+			}
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
