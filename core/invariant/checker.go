@@ -22,7 +22,8 @@ type Checker struct {
 	pipelines pipelines
 	batches   map[pipeline]*batch // of living pipelines with continuous batching
 	nodes     nodes
-	buffer    int64 // U_max; 0 if the approach keeps none
+	working   map[string]bool // nodes of the last plan
+	buffer    int64           // U_max; 0 if the approach keeps none
 	terminal  int
 	accepted  int
 	err       error
@@ -47,7 +48,7 @@ type report struct {
 func NewChecker() *Checker {
 	return &Checker{
 		open: make(map[event.RequestID]*life), batches: make(map[pipeline]*batch),
-		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)}, nodes: make(nodes),
+		pipelines: pipelines{lost: make(map[pipeline]vtime.Time)}, nodes: make(nodes), working: make(map[string]bool),
 	}
 }
 
@@ -98,7 +99,7 @@ func (c *Checker) Take(ev event.Event) {
 	case event.InstanceAcquired:
 		c.nodes.join(ev.Time, b.Instances)
 	case event.RequestFleet:
-		c.nodes.release(b.Release)
+		c.release(ev, b.Release)
 	case event.InstanceLost:
 		c.nodes.lose(ev.Time, b.Nodes)
 		c.pipelines.lose(ev.Time, b.Nodes)

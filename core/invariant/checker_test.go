@@ -138,8 +138,10 @@ func TestChecker(t *testing.T) {
 		{"works on a node that nobody knows", script(planned("a", "c")), "promise 8 broken at 3.000s by test/3 (config_chosen): pipeline 0 of plan 1.4 works on c, which has not joined"},
 		{"works on a node that is gone", script(event.InstanceLost{Nodes: []string{"b"}}, planned("b")), "works on b, which went at 3.000s"},
 		{"works on a node that came back", script(event.InstanceLost{Nodes: []string{"b"}}, joined("b"), planned("b")), ""},
-		{"works on a node that was given back", script(event.RequestFleet{Release: []string{"b"}}, planned("b")), "works on b, which was given back"},
-		{"works on a name given again", script(event.RequestFleet{Release: []string{"b"}}, event.InstanceLost{Nodes: []string{"b"}, Released: true}, joined("b"), planned("b")), ""},
+		{"gives a working node back", script(event.RequestFleet{Release: []string{"b"}}), "promise 8 broken at 3.000s by test/3 (request_fleet): b is given back, and works"},
+		{"gives a node back that works no more", script(planned("a"), event.RequestFleet{Release: []string{"b"}}), ""},
+		{"works on a node that was given back", script(planned("a"), event.RequestFleet{Release: []string{"b"}}, planned("b")), "works on b, which was given back"},
+		{"works on a name given again", script(planned("a"), event.RequestFleet{Release: []string{"b"}}, event.InstanceLost{Nodes: []string{"b"}, Released: true}, joined("b"), planned("b")), ""},
 	} {
 		switch err := check(tt.events); {
 		case tt.want == "" && err != nil:

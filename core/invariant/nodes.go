@@ -36,9 +36,13 @@ func (n nodes) lose(at vtime.Time, names []string) {
 	}
 }
 
-func (n nodes) release(names []string) {
+// release is promise 8: no node is given back that the last plan works on.
+func (c *Checker) release(ev event.Event, names []string) {
 	for _, name := range names {
-		if s := n[name]; s != nil {
+		if c.working[name] {
+			c.fail(8, ev, "%s is given back, and works", name)
+		}
+		if s := c.nodes[name]; s != nil {
 			s[0].released = true
 		}
 	}
@@ -47,8 +51,10 @@ func (n nodes) release(names []string) {
 // works is promise 8: no pipeline is planned on a node that has not joined, that
 // has gone, or that was given back.
 func (c *Checker) works(ev event.Event, b event.ConfigChosen) {
+	clear(c.working)
 	for _, p := range b.Pipelines {
 		for _, name := range p.Nodes {
+			c.working[name] = true
 			s := c.nodes[name]
 			if s != nil && s[0].since > ev.Time {
 				s = &[2]stay{s[1]}
