@@ -160,8 +160,8 @@ type outcome struct {
 
 // ended is the error of work that the context may have ended.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if over := ctx.Err(); over != nil {
+		err = nil
 	}
 	return err
 }
