@@ -119,7 +119,7 @@ func sweepValueOut(c *check, v experiment.SweepValue) *pb.SweepValue {
 	return &pb.SweepValue{Key: c.text("key", v.Key), Value: c.text("value", v.Value)}
 }
 
-func sweepValueIn(c *check, m *pb.SweepValue) experiment.SweepValue {
+func sweepValueIn(_ *check, m *pb.SweepValue) experiment.SweepValue {
 	return experiment.SweepValue{Key: m.Key, Value: m.Value}
 }
 

@@ -3,6 +3,7 @@ package planner
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,11 +49,7 @@ func (r *rollBook) take(ev event.Event) {
 func (r *rollBook) expected() map[string]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[string]time.Time, len(r.since))
-	for node, at := range r.since {
-		out[node] = at
-	}
-	return out
+	return maps.Clone(r.since)
 }
 
 // sayWhoIsSilent publishes the verdict on workers that do not beat. It acts when

@@ -91,12 +91,12 @@ func forgetTerms(v reflect.Value) {
 		forgetTerms(body)
 		v.Set(body)
 	case reflect.Struct:
-		if epoch, ok := v.Addr().Interface().(*event.Epoch); ok {
+		if epoch, ok := reflect.TypeAssert[*event.Epoch](v.Addr()); ok {
 			epoch.Term = 1
 			return
 		}
-		for i := range v.NumField() {
-			forgetTerms(v.Field(i))
+		for _, f := range v.Fields() {
+			forgetTerms(f)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
