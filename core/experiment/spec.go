@@ -86,7 +86,10 @@ const (
 
 // Provisioning bounds what a closed loop asks for.
 type Provisioning struct {
-	MaxInstances  int           // most instances to hold at a time, both markets
+	// MaxInstances is the most instances to hold at a time, both markets.
+	// On-demand ones come on top for as long as spot instances that are to replace
+	// them are started.
+	MaxInstances  int
 	CandidatePool int           // instances to keep beyond those that the configuration needs
 	OnDemand      bool          // may ask for on-demand instances
 	SpotStart     time.Duration // from a request to the joining of a spot instance

@@ -15,16 +15,6 @@ import (
 type provisioning struct {
 	wanted int        // instances
 	since  vtime.Time // from when fewer would do; vtime.Never if not
-	need   need       // solved last
-}
-
-// need is how many instances the best configuration takes at a required
-// throughput, if any number up to the most could be had.
-type need struct {
-	rps       float64
-	shape     topology.ParallelConfig
-	instances int
-	solved    bool
 }
 
 // closedLoop reports whether the planner decides on the fleet.
@@ -87,20 +77,14 @@ func (m *MetaContextManager) instancesNeeded() int {
 	return most
 }
 
-// needAt is the need at an instant. It looks up what it solved last.
+// needAt is how many instances the best configuration takes at an instant, if any
+// number up to the most can be had.
 func (m *MetaContextManager) needAt(at vtime.Time) int {
-	n := need{rps: m.required.at(at), shape: m.shape, solved: true}
-	if last := m.asked.need; last.solved && last.rps == n.rps && last.shape == n.shape {
-		return last.instances
-	}
 	request := m.request(m.mostGPUs(), at)
 	if m.policy.shape == adaptive || m.shape.IsZero() {
-		n.instances = m.controller.Choose(request).Best.Instances
-	} else {
-		n.instances = m.controller.Fixed(m.shape, request).Best.Instances
+		return m.best(request).Best.Instances
 	}
-	m.asked.need = n
-	return n.instances
+	return m.controller.Fixed(m.shape, request).Best.Instances
 }
 
 // mostGPUs is the largest fleet that the run can have.
