@@ -92,7 +92,7 @@ func (w *Watch) take(m bus.Message) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	if m.Subject == workers {
-		for _, node := range strings.FieldsSeq(string(m.Data)) {
+		for node := range strings.FieldsSeq(string(m.Data)) {
 			w.heard[node] = now
 		}
 		return
