@@ -42,6 +42,9 @@ func Hold(ctx context.Context, o Options, lead func(context.Context) error) erro
 	if o.TTL <= 0 {
 		o.TTL = DefaultTTL
 	}
+	if o.Holder == "" {
+		return fmt.Errorf("lease %s: the holder has no name, and a lease without one is free", o.Name)
+	}
 	c := &candidate{Options: o}
 	for {
 		if err := c.win(ctx); err != nil {
@@ -139,11 +142,19 @@ func (c *candidate) hold(ctx context.Context, lead func(context.Context) error) 
 			// It stops in time for whoever waits for the end of the lease.
 			if errors.Is(err, bus.ErrTaken) || err != nil && time.Since(c.renewed) >= c.TTL*2/3 {
 				stop()
-				<-done
-				return nil
+				return c.lost(<-done)
 			}
 		}
 	}
+}
+
+// lost is what lead ends with when its lease is gone: whatever it is, the next
+// holder goes on.
+func (c *candidate) lost(err error) error {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.Log.Debug("the work ends with its lease", "lease", c.Name, "error", err)
+	}
+	return nil
 }
 
 // giveBack frees the lease for the next one. If it cannot, the lease runs out.

@@ -33,8 +33,11 @@ func (m *measured) Step(now vtime.Time, ev event.Event) []effect.Effect {
 	m.service.latency.Observe(time.Since(begin).Seconds())
 	switch ev.Body.(type) {
 	case event.PreemptionNoticed:
-		if m.noticed.IsZero() && m.clock.Until(ev.Time) > -old {
-			m.noticed = begin
+		if late := -m.clock.Until(ev.Time); late < old {
+			m.service.decisions.Observe(max(0, late).Seconds())
+			if m.noticed.IsZero() {
+				m.noticed = begin
+			}
 		}
 	case event.PreemptionCancelled:
 		m.noticed = time.Time{} // it may stay without a plan

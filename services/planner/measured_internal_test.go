@@ -52,7 +52,7 @@ func TestNoticeToPlan(t *testing.T) {
 		now(7*time.Second, event.PreemptionNoticed{})
 		now(8*time.Second, event.PreemptionCancelled{})
 		now(9*time.Second, event.PipelineExited{})
-		now(10*time.Second, event.PreemptionNoticed{})
+		play(10*time.Second, 9750*time.Millisecond, event.PreemptionNoticed{}) // read a little later
 		now(11*time.Second, event.PipelineExited{})                     // 1 s
 		play(60*time.Second, 12*time.Second, event.PreemptionNoticed{}) // replayed
 		play(61*time.Second, 13*time.Second, event.PipelineExited{})
@@ -60,16 +60,26 @@ func TestNoticeToPlan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		want := map[string]struct {
+			count uint64
+			sum   float64
+		}{
+			"spotserve_planner_notice_to_plan_seconds":     {2, 4},
+			"spotserve_planner_notice_to_decision_seconds": {4, 0.25},
+		}
 		for _, f := range families {
-			if f.GetName() != "spotserve_planner_notice_to_plan_seconds" {
+			w, ok := want[f.GetName()]
+			if !ok {
 				continue
 			}
+			delete(want, f.GetName())
 			h := f.GetMetric()[0].GetHistogram()
-			if h.GetSampleCount() != 2 || h.GetSampleSum() != 4 {
-				t.Errorf("%d answers of %v s in all, want 2 of 4 s", h.GetSampleCount(), h.GetSampleSum())
+			if h.GetSampleCount() != w.count || h.GetSampleSum() != w.sum {
+				t.Errorf("%s: %d of %v s in all, want %d of %v s", f.GetName(), h.GetSampleCount(), h.GetSampleSum(), w.count, w.sum)
 			}
-			return
 		}
-		t.Error("there is no such metric")
+		if len(want) > 0 {
+			t.Errorf("there are no metrics %v", want)
+		}
 	})
 }

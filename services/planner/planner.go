@@ -111,6 +111,8 @@ type service struct {
 	active  prometheus.Gauge
 	latency prometheus.Histogram
 	answers prometheus.Histogram
+
+	decisions prometheus.Histogram
 }
 
 func (s *service) register() error {
@@ -132,7 +134,12 @@ func (s *service) register() error {
 		Help:    "Wall time from the first notice of a preemption to the plan that comes next, arranged interruptions included.",
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
 	})
-	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency, s.answers} {
+	s.decisions = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "spotserve_planner_notice_to_decision_seconds",
+		Help:    "Wall time from the instant of a notice of a preemption to the planner's decision on it: who stops when, or that nobody has to.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+	})
+	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency, s.answers, s.decisions} {
 		if err := s.Metrics.Register(c); err != nil {
 			return fmt.Errorf("planner: metrics: %w", err)
 		}

@@ -44,7 +44,7 @@ func start(t *testing.T, b planner.Bus, ready *obs.Readiness) (metrics *promethe
 	var g run.Group
 	metrics = prometheus.NewRegistry()
 	err := planner.Setup(&g, planner.Options{
-		Bus: b, Log: slog.New(slog.DiscardHandler), Metrics: metrics, Ready: ready, ReorderWait: planner.DefaultReorderWait,
+		Bus: b, Log: slog.New(slog.DiscardHandler), Metrics: metrics, Ready: ready, ReorderWait: planner.DefaultReorderWait, Holder: "test",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,13 +16,14 @@ import (
 
 func main() {
 	var nats *string
-	var wait *time.Duration
+	var wait, silent *time.Duration
 	os.Exit(service.Service{
 		Name: "planner",
 		Does: "keeps the fleet and the queue, picks configurations, plans migrations, assigns batches",
 		Flags: func(fs *pflag.FlagSet) {
 			nats = service.NATSFlag(fs)
 			wait = fs.Duration("reorder-wait", planner.DefaultReorderWait, "wall time that an overdue event waits for a silent source")
+			silent = fs.Duration("silent-after", planner.DefaultSilentAfter, "wall time without a heartbeat after which a worker is gone on without")
 		},
 		Setup: func(ctx context.Context, p *service.Process) error {
 			b, err := p.Connect(ctx, "planner", *nats)
@@ -35,7 +36,7 @@ func main() {
 			}
 			return planner.Setup(&p.Group, planner.Options{
 				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, ReorderWait: *wait,
-				Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+				SilentAfter: *silent, Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
 			})
 		},
 	}.Main())
