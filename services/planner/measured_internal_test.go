@@ -53,8 +53,8 @@ func TestNoticeToPlan(t *testing.T) {
 		now(8*time.Second, event.PreemptionCancelled{})
 		now(9*time.Second, event.PipelineExited{})
 		play(10*time.Second, 9750*time.Millisecond, event.PreemptionNoticed{}) // read a little later
-		now(11*time.Second, event.PipelineExited{})                     // 1 s
-		play(60*time.Second, 12*time.Second, event.PreemptionNoticed{}) // replayed
+		now(11*time.Second, event.PipelineExited{})                            // 1 s
+		play(60*time.Second, 12*time.Second, event.PreemptionNoticed{})        // replayed
 		play(61*time.Second, 13*time.Second, event.PipelineExited{})
 		families, err := metrics.Gather()
 		if err != nil {
