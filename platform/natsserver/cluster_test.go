@@ -15,13 +15,19 @@ import (
 // addresses are n that nobody listens at.
 func addresses(t *testing.T, n int) (out []string) {
 	t.Helper()
+	var taken []net.Listener // until all are found, so that no two are the same
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		taken = append(taken, l)
 		out = append(out, l.Addr().String())
+	}
+	for _, l := range taken {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return out
 }

@@ -45,41 +45,48 @@ func (b *Bus) Listen(ctx context.Context, filter string) (bus.Subscription, erro
 	return f, nil
 }
 
-// listen goes from connection to connection until f is over. The first attempt
-// is told to listening.
+// listen goes from connection to connection until f is over. The outcome of the
+// first attempt is told to listening, and ends it if it failed.
 func (b *Bus) listen(f *feed.Feed[bus.Message], filter string, listening chan<- error) error {
 	ctx := f.Context()
-	for first := true; ; first = false {
+	tell := func(err error) {
+		if listening != nil {
+			listening <- err
+			listening = nil
+		}
+	}
+	for first := true; ctx.Err() == nil; first = false {
 		c, err := b.link.conn(ctx, b.open)
 		if err == nil {
-			var sub *nats.Subscription
-			sub, err = c.nc.Subscribe(filter, func(m *nats.Msg) {
-				f.TrySend(bus.Message{Subject: m.Subject, Data: m.Data, Published: time.Now()})
-			})
-			if err == nil {
-				err = c.nc.FlushTimeout(apiWait) // now the server knows of it
-			}
-			if err == nil {
-				defer func() { _ = sub.Unsubscribe() }() // a lost connection has none left
-			}
+			err = listenOn(c, f, filter, func() { tell(nil) })
 		}
-		if first {
-			listening <- err
-		}
-		if err != nil && ctx.Err() == nil && first {
+		tell(err)
+		if err != nil && first {
 			return err
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		if err != nil {
 			pause(ctx, firstPause)
-			continue
-		}
-		select {
-		case <-c.lost:
-		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
+}
+
+// listenOn hears the signals that come over c until it is lost or f is over.
+func listenOn(c *conn, f *feed.Feed[bus.Message], filter string, heard func()) error {
+	sub, err := c.nc.Subscribe(filter, func(m *nats.Msg) {
+		f.TrySend(bus.Message{Subject: m.Subject, Data: m.Data, Published: time.Now()})
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()           // a lost connection has none left
+	if err := c.nc.FlushTimeout(apiWait); err != nil { // now the server knows of it
+		return err
+	}
+	heard()
+	select {
+	case <-c.lost:
+	case <-f.Context().Done():
+	}
+	return nil
 }
