@@ -9,6 +9,7 @@ require (
 	github.com/spotserve/spotserve/catalog v0.0.0
 	github.com/spotserve/spotserve/core v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
+	github.com/spotserve/spotserve/services/collector v0.0.0
 	github.com/spotserve/spotserve/services/planner v0.0.0
 	github.com/spotserve/spotserve/services/trace-replayer v0.0.0
 	github.com/spotserve/spotserve/services/worker v0.0.0

@@ -1,0 +1,81 @@
+//go:build unix
+
+package chaos
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/failpoint"
+)
+
+// TestKillAtAPoint: a process ends at a place that a signal would hardly hit,
+// and starts again there.
+func TestKillAtAPoint(t *testing.T) {
+	slow(t)
+	both := func(points string) map[string][]string {
+		env := []string{failpoint.Env + "=" + points}
+		return map[string][]string{"planner-0": env, "planner-1": env}
+	}
+	for name, c := range map[string]struct {
+		env  map[string][]string
+		dies []string // whose death is waited for; the others may live
+	}{
+		"planners in the midst of what a step says": {both(failpoint.Publish + "=kill@400"), nil},
+		"planners when they are elected":            {both(failpoint.Elected + "=kill@1"), nil},
+		"collector between store and acknowledgement": {
+			map[string][]string{"collector": {failpoint.Env + "=" + failpoint.Stored + "=kill@5"}}, []string{"collector"},
+		},
+		"replayer in the midst of the input": {
+			map[string][]string{"trace-replayer-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"}, "trace-replayer-1": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"}}, nil,
+		},
+		"worker in the midst of its facts": {
+			map[string][]string{"node-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@20"}}, []string{"node-0"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, options{nodes: shortNodes, env: c.env})
+			run := s.accepted(short(1))
+			deaths := 0
+			for range 2 {
+				within(t, "a process dies", func() (bool, any) {
+					for _, p := range s.procs {
+						if c.env[p.name] == nil || p.env == nil || p.alive() {
+							continue
+						}
+						deaths++
+						p.end(syscall.SIGKILL)
+						p.env = nil
+						p.start()
+						return true, nil
+					}
+					return false, s.watch.counts
+				})
+				if c.dies != nil {
+					break
+				}
+				if deaths < 2 {
+					s.watch.awaitMore(1, event.PlannerElected{})
+				}
+			}
+			if s.watch.over(run) {
+				t.Error("the run was over before its faults were: they prove nothing")
+			}
+			s.mustBeWhole(run)
+		})
+	}
+}
+
+// TestUntidyDeliveries: what JetStream delivers is doubled, and overtaken, on its
+// way to each process. Followers, which number what they get, ask again;
+// consumers with acknowledgements take it as it comes.
+func TestUntidyDeliveries(t *testing.T) {
+	slow(t)
+	env := make(map[string][]string)
+	for _, name := range append(nodes(shortNodes), "collector", "planner-0", "planner-1", "trace-replayer-0", "trace-replayer-1") {
+		env[name] = []string{failpoint.Env + "=" + failpoint.Receive + "=duplicate:0.02,late:50ms:0.02,seed=7"}
+	}
+	strike(t, options{env: env}, func(*site, string) {})
+}
