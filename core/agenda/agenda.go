@@ -18,7 +18,13 @@ type Agenda struct {
 	items  []item  // what the entries stand for
 	free   []int   // places in items
 	timers map[string]*timer
+	recent [4]named // some of timers: a pipeline sets the same few again and again
 	sets   uint64
+}
+
+type named struct {
+	name  string
+	timer *timer
 }
 
 // entry is what the heap orders by. It is small, because a heap moves its
@@ -51,7 +57,7 @@ func (a *Agenda) Push(ev event.Event) { a.push(ev, nil) }
 
 // Set sets, moves or takes back a timer.
 func (a *Agenda) Set(run string, s effect.SetTimer) {
-	t := a.timers[s.Timer]
+	t := a.timer(s.Timer)
 	if s.At == vtime.Never {
 		if t != nil {
 			t.set = 0
@@ -79,6 +85,20 @@ func (a *Agenda) Fired(timer string, number uint64) {
 	}
 }
 
+// timer returns the timer of a name, nil if it was never set.
+func (a *Agenda) timer(name string) *timer {
+	for i := range a.recent {
+		if r := &a.recent[i]; r.name == name {
+			return r.timer
+		}
+	}
+	t := a.timers[name]
+	if t != nil {
+		a.recent[a.sets%uint64(len(a.recent))] = named{name, t}
+	}
+	return t
+}
+
 // Next returns what comes first without taking it.
 func (a *Agenda) Next() (ev event.Event, ok bool) {
 	if !a.settle() {
@@ -98,12 +118,12 @@ func (a *Agenda) NextTime() vtime.Time {
 // Pop takes what comes first. It panics on an empty agenda, like a slice.
 func (a *Agenda) Pop() event.Event {
 	a.settle()
-	first := a.items[a.heap[0].item]
+	first := &a.items[a.heap[0].item]
 	if first.timer != nil {
 		first.timer.set = 0
 	}
 	a.drop()
-	return first.event
+	return first.event // the place is free, and as it was
 }
 
 // settle removes timers from the top that were moved or taken back; ok is false
@@ -131,12 +151,12 @@ func (a *Agenda) push(ev event.Event, t *timer) {
 	a.up(len(a.heap) - 1)
 }
 
-// drop removes the top.
+// drop removes the top. Its item stays until the place is used again: there are
+// as many places as the agenda ever had items, which are few.
 func (a *Agenda) drop() {
 	place, last := a.heap[0].item, len(a.heap)-1
 	a.heap[0], a.heap = a.heap[last], a.heap[:last]
 	a.down(0)
-	a.items[place] = item{}
 	a.free = append(a.free, place)
 }
 

@@ -25,9 +25,9 @@ func RunWithNotices(run string, spec experiment.Spec, t experiment.Timeline, not
 // tell delivers what a notice source says, as the fleet's subject does.
 func (s *simulation) tell(ev event.Event) {
 	s.now = ev.Time
-	s.record(ev)
-	s.deliver(s.planner, ev)
-	for _, w := range s.audience(ev) {
-		s.deliver(w, ev)
+	s.record(&ev)
+	s.deliver(s.planner, &ev)
+	for _, w := range s.audience(ev.Body) {
+		s.deliver(w, &ev)
 	}
 }

@@ -40,7 +40,11 @@ func (s *schedule) set(actor int, due vtime.Time) {
 	}
 	s.due[actor] = due
 	for node := (len(s.tree)/2 + actor) / 2; node >= 1; node /= 2 {
-		s.tree[node] = s.winner(node)
+		winner := s.winner(node)
+		if winner == s.tree[node] && winner != actor {
+			return // nothing changes above
+		}
+		s.tree[node] = winner
 	}
 }
 

@@ -129,19 +129,19 @@ func (s *simulation) advance() bool {
 		ev, ok := s.player.Next()
 		if ok {
 			s.now, s.played = ev.Time, ev
-			s.publish(ev)
+			s.publish(&ev)
 		}
 		return ok
 	}
 	ev := first.agenda.Pop()
 	s.now = ev.Time
 	if _, timer := ev.Body.(event.TimerFired); timer && first == s.planner {
-		s.record(ev)
+		s.record(&ev)
 	}
 	effects := first.core.Step(ev.Time, ev)
 	for i := range effects {
 		if e := &effects[i]; e.Publishes() {
-			s.publish(e.Event)
+			s.publish(&e.Event)
 		} else {
 			first.agenda.Set(s.run, e.Timer)
 		}
@@ -151,7 +151,7 @@ func (s *simulation) advance() bool {
 }
 
 // publish records an event and delivers it to those who take it.
-func (s *simulation) publish(ev event.Event) {
+func (s *simulation) publish(ev *event.Event) {
 	s.record(ev)
 	switch {
 	case ev.To == event.SourceCloud:
@@ -164,7 +164,7 @@ func (s *simulation) publish(ev event.Event) {
 		}
 	case ev.Source == event.SourceReplayer || ev.Source == event.SourceCloud:
 		s.deliver(s.planner, ev)
-		for _, w := range s.audience(ev) {
+		for _, w := range s.audience(ev.Body) {
 			s.deliver(w, ev)
 		}
 	case ev.Source != event.SourcePlanner:
@@ -174,9 +174,9 @@ func (s *simulation) publish(ev event.Event) {
 
 // audience is those that a fact of the replayer or the cloud concerns, beside the
 // planner.
-func (s *simulation) audience(ev event.Event) []*actor {
+func (s *simulation) audience(b event.Body) []*actor {
 	var out []*actor
-	switch b := ev.Body.(type) {
+	switch b := b.(type) {
 	case event.RunStarted:
 		for _, node := range b.Spec.Nodes {
 			out = append(out, s.workers[node])
@@ -200,17 +200,17 @@ func (s *simulation) audience(ev event.Event) []*actor {
 	return out
 }
 
-func (s *simulation) deliver(a *actor, ev event.Event) {
-	a.agenda.Push(ev)
+func (s *simulation) deliver(a *actor, ev *event.Event) {
+	a.agenda.Push(*ev)
 	s.schedule.set(a.number, a.agenda.NextTime())
 }
 
-func (s *simulation) record(ev event.Event) {
-	s.check.Take(ev)
+func (s *simulation) record(ev *event.Event) {
+	s.check.Take(*ev)
 	if s.log == nil || s.failed != nil {
 		return
 	}
-	if err := s.log(ev); errors.Is(err, ErrStop) {
+	if err := s.log(*ev); errors.Is(err, ErrStop) {
 		s.stopping = true
 	} else {
 		s.failed = err
@@ -228,5 +228,5 @@ func (s *simulation) stop() {
 	end := s.played
 	end.Seq++
 	end.Time, end.Body = s.now, event.RunEnded{Reason: event.Stopped}
-	s.publish(end)
+	s.publish(&end)
 }
