@@ -96,7 +96,7 @@ func service(b *testing.B, w store.Writer, facts []event.Event, name func() stri
 	ready := new(obs.Readiness)
 	var g run.Group
 	if err := collector.Setup(&g, collector.Options{
-		Bus: over, Store: w, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Ready: ready,
+		Holder: "bench", Bus: over, Store: w, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Ready: ready,
 	}); err != nil {
 		b.Fatal(err)
 	}

@@ -51,6 +51,15 @@ type Process struct {
 // failed. What was added last is called first.
 func (p *Process) AtExit(f func() error) { p.atExit = append(p.atExit, f) }
 
+// Holder names this process where one of several holds a lease.
+func Holder() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid()), nil
+}
+
 // The exit codes of Run.
 const (
 	exitFailed = 1

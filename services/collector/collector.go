@@ -20,6 +20,7 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/failpoint"
+	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/store"
@@ -30,6 +31,7 @@ import (
 type Bus interface {
 	rollcall.Bus
 	bus.Consumer
+	bus.KeyValue
 	bus.Purger
 }
 
@@ -42,7 +44,10 @@ type Store interface {
 
 // Options are what the service needs.
 type Options struct {
-	Bus     Bus
+	Bus Bus
+	// Holder names this process in the lease that one of several collectors
+	// holds.
+	Holder  string
 	Store   Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -57,6 +62,9 @@ type Options struct {
 // DefaultLinger keeps the store's transactions few and the tables fresh.
 const DefaultLinger = 100 * time.Millisecond
 
+// leaseName is what collectors compete for; the others stand by.
+const leaseName = "collector"
+
 // The durable names of the collector's places in the streams.
 const (
 	durableRuns    = "collector-runs"
@@ -68,7 +76,7 @@ func Setup(g *run.Group, o Options) error {
 	if o.Linger <= 0 {
 		o.Linger = DefaultLinger
 	}
-	s := &service{Options: o, mapper: NewMapper(), recorded: make(map[string]int)}
+	s := &service{Options: o}
 	if o.Retention.Age < 0 || o.Retention.Runs < 0 {
 		return fmt.Errorf("collector: retention of %s and %d runs: allowed are numbers from 0 on", o.Retention.Age, o.Retention.Runs)
 	}
@@ -79,7 +87,11 @@ func Setup(g *run.Group, o Options) error {
 	{
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			err := s.run(ctx, writing.Met)
+			// One at a time: who says that a run is recorded has to know that
+			// nobody else has rows of it in hand.
+			err := lease.Hold(ctx, lease.Options{
+				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: writing.Met,
+			}, s.run)
 			writing.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -151,7 +163,9 @@ func filters(run string) []string {
 const maxBatch = 2000
 
 // run returns nil when its context ends; what is in hand is written first.
-func (s *service) run(ctx context.Context, ready func()) error {
+func (s *service) run(ctx context.Context) error {
+	// What an earlier turn knew of a run may have gaps since.
+	s.mapper, s.recorded = NewMapper(), make(map[string]int)
 	facts, err := s.Bus.Consume(ctx, bus.Runs, durableRuns, filters("*")...)
 	if err != nil {
 		return fmt.Errorf("collector: consume facts: %w", err)
@@ -162,7 +176,6 @@ func (s *service) run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("collector: consume answers to starts: %w", err)
 	}
 	defer control.Stop()
-	ready()
 
 	h := new(hand)
 	linger := time.NewTimer(time.Hour)

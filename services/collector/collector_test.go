@@ -146,7 +146,7 @@ func (d *desk) start() {
 		rows = d.vault
 	}
 	err := collector.Setup(&g, collector.Options{
-		Bus: d.over(d.bus), Store: rows, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: d.metrics, Ready: &d.ready,
+		Holder: fmt.Sprintf("%p", d.metrics), Bus: d.over(d.bus), Store: rows, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: d.metrics, Ready: &d.ready,
 		Retention: d.keep,
 	})
 	if err != nil {

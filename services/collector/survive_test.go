@@ -124,7 +124,8 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-// TestTwoCollectorsAtOnce share the work, on a store that takes two writers.
+// TestTwoCollectorsAtOnce: one works, the other stands by, and nothing is missing
+// when a run is said to be recorded.
 func TestTwoCollectorsAtOnce(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.start()

@@ -147,9 +147,34 @@ func (s *service) register() error {
 	return nil
 }
 
-// play drives one run to its end, from where an earlier leader may have left
-// it.
+// The pauses before a run is led anew, in wall time. The first one is long
+// enough for a planner that has lost its lease to learn of it.
+const (
+	firstPause = lease.DefaultTTL
+	lastPause  = 30 * time.Second
+)
+
+// play drives one run to its end, as long as this planner holds the lease. What
+// breaks it off, NATS that is away for longer than a message waits or a planner
+// without the lease that had itself elected, costs a new election and nothing
+// else: the stream has all that was taken.
 func (s *service) play(ctx context.Context, r actor.Started) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := s.lead(ctx, r)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.Log.Warn("run is led anew", "run", r.Run, "in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// lead drives one run from where an earlier leadership may have left it.
+func (s *service) lead(ctx context.Context, r actor.Started) error {
 	log := s.Log.With("run", r.Run)
 	spec := r.Start.Spec
 	pace, err := clock.New(time.Unix(0, r.Start.WallStart), spec.TimeScale)

@@ -11,6 +11,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
 	"github.com/spotserve/spotserve/platform/heartbeat"
 )
@@ -69,7 +70,7 @@ func (s *service) sayWhoIsSilent(ctx context.Context, log *slog.Logger, run stri
 		}
 		slices.SortFunc(silent, topology.CompareNodes)
 		log.Warn("go on without silent workers", "nodes", silent, "silent_after", s.SilentAfter)
-		err := actor.Publish(ctx, s.Bus, event.Event{
+		err := actor.Publish(ctx, stored{s.Bus}, event.Event{
 			Run: run, Source: event.SourcePlanner + "/watch", Seq: n, Time: max(0, pace.Now()), Version: event.SchemaVersion,
 			Term: l.Term(), Body: event.WorkerSilent{Nodes: silent},
 		})
@@ -78,4 +79,14 @@ func (s *service) sayWhoIsSilent(ctx context.Context, log *slog.Logger, run stri
 		}
 		n++
 	}
+}
+
+// stored is a publisher that waits until each message is stored: its errors are
+// of its own messages, and leave those of others to be heard by others.
+type stored struct{ bus.Publisher }
+
+// Publish implements bus.Publisher.
+func (p stored) Publish(ctx context.Context, m bus.Outgoing) error {
+	_, err := p.PublishWait(ctx, m)
+	return err
 }

@@ -135,7 +135,7 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		setup func(b bus.Bus, log *slog.Logger) error
 	}{
 		{"collector", func(b bus.Bus, log *slog.Logger) error {
-			return collector.Setup(&s.group, collector.Options{Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+			return collector.Setup(&s.group, collector.Options{Holder: "spotserve", Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready})
 		}},
 		{"plotter", func(b bus.Bus, log *slog.Logger) error {
 			return plotter.Setup(&s.group, plotter.Options{

@@ -33,8 +33,12 @@ func main() {
 			if err != nil {
 				return err
 			}
+			holder, err := service.Holder()
+			if err != nil {
+				return err
+			}
 			return collector.Setup(&p.Group, collector.Options{
-				Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Retention: keep,
+				Holder: holder, Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Retention: keep,
 			})
 		},
 	}.Main())

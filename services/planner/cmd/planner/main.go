@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
@@ -30,13 +29,13 @@ func main() {
 			if err != nil {
 				return err
 			}
-			host, err := os.Hostname()
+			holder, err := service.Holder()
 			if err != nil {
 				return err
 			}
 			return planner.Setup(&p.Group, planner.Options{
 				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, ReorderWait: *wait,
-				SilentAfter: *silent, Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+				SilentAfter: *silent, Holder: holder,
 			})
 		},
 	}.Main())

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
@@ -29,13 +28,13 @@ func main() {
 			if err != nil {
 				return err
 			}
-			host, err := os.Hostname()
+			holder, err := service.Holder()
 			if err != nil {
 				return err
 			}
 			return tracereplayer.Setup(&p.Group, tracereplayer.Options{
 				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, RollCall: *wait,
-				Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+				Holder: holder,
 			})
 		},
 	}.Main())
