@@ -14,6 +14,30 @@ import (
 // Open opens a store for writing and sets up its tables: sqlite:PATH or
 // clickhouse://user:password@host:9000/db.
 func Open(ctx context.Context, url string) (store.Writer, error) {
+	return openWriter(ctx, url)
+}
+
+// OpenPruner opens a store that exists, to remove runs from it.
+//
+//nolint:revive // open.Pruner would read like a type
+func OpenPruner(ctx context.Context, url string) (store.Pruner, error) {
+	r, err := OpenReader(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Close(); err != nil {
+		return nil, err
+	}
+	return openWriter(ctx, url)
+}
+
+// writer is what every store has.
+type writer interface {
+	store.Writer
+	store.Pruner
+}
+
+func openWriter(ctx context.Context, url string) (writer, error) {
 	switch scheme, rest, _ := strings.Cut(url, ":"); scheme {
 	case "sqlite":
 		w, err := sqlite.Open(ctx, rest)

@@ -1,6 +1,7 @@
 package open_test
 
 import (
+	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/open"
+	"github.com/spotserve/spotserve/platform/store/sqlite"
 )
 
 func TestWrongURLs(t *testing.T) {
@@ -65,6 +67,9 @@ func TestSQLite(t *testing.T) {
 	defer w.Close()
 	if err := w.Write(t.Context(), store.Batch{Runs: []store.Run{{Run: "e2e-1"}}}); err != nil {
 		t.Fatal(err)
+	}
+	if p, err := open.OpenPruner(t.Context(), url); !errors.Is(err, sqlite.ErrOwned) {
+		t.Errorf("a pruner beside a writer: %v, %v; want ErrOwned", p, err)
 	}
 	r, err := open.OpenReader(t.Context(), url)
 	if err != nil {

@@ -36,6 +36,9 @@ func Run(t *testing.T, newURL func(t *testing.T) string) {
 		{"ReaderSeesLaterWrites", testReaderSeesLaterWrites},
 		{"Reopen", testReopen},
 		{"Missing", testMissing},
+		{"Prune", testPrune},
+		{"PruneMany", testPruneMany},
+		{"PruneCancelled", testPruneCancelled},
 		{"Cancelled", testCancelled},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.check(t, newURL(t)) })

@@ -3,6 +3,7 @@ package layout
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/internal/record"
@@ -24,6 +25,19 @@ func (t Table) Append(dst []any, i int) []any { return record.Append(dst, t.rows
 // Tables returns the tables that b has rows for. Table runs is the last: where
 // tables are written one by one, a run that reads finished has all its rows.
 func Tables(b store.Batch) []Table {
+	return slices.DeleteFunc(every(b), func(t Table) bool { return t.Len() == 0 })
+}
+
+// Names returns the names of all tables. Table runs is the last.
+func Names() []string {
+	var names []string
+	for _, t := range every(store.Batch{}) {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func every(b store.Batch) []Table {
 	var tables []Table
 	for _, t := range []struct {
 		name string
@@ -37,9 +51,7 @@ func Tables(b store.Batch) []Table {
 		{"runs", b.Runs},
 	} {
 		rows := reflect.ValueOf(t.rows)
-		if rows.Len() > 0 {
-			tables = append(tables, Table{t.name, record.Columns(rows.Type().Elem()), rows})
-		}
+		tables = append(tables, Table{t.name, record.Columns(rows.Type().Elem()), rows})
 	}
 	return tables
 }
