@@ -92,6 +92,10 @@ type Options struct {
 // it loses less than one who goes on and takes it late.
 const takeoverWait = 15 * time.Second
 
+// storedWithin is how long an actor leaves open, in wall time, whether the stream
+// has what it said.
+const storedWithin = 5 * time.Second
+
 // role is what differs between planner and worker.
 type role interface {
 	// observe reads the envelope of a delivered event and says whether the
@@ -137,9 +141,10 @@ type actor struct {
 	fired   map[event.ID]bool // the timers that were read back and not taken yet
 	blocked time.Time         // since when the next event is overdue; zero if it is not
 	outbox  []event.Event
-	marks   uint64 // watermarks sent on their own
-	waivers uint64 // sources given up so far
-	waiving bool   // a waiver is published and not read back yet
+	marks   uint64    // watermarks sent on their own
+	waivers uint64    // sources given up so far
+	waiving bool      // a waiver is published and not read back yet
+	unsure  time.Time // since when something is published and not known to be stored; zero if nothing is
 	now     vtime.Time
 }
 
@@ -165,6 +170,9 @@ func (a *actor) run(ctx context.Context) error {
 		if progressed {
 			continue
 		}
+		if err := a.beSure(ctx); err != nil {
+			return err
+		}
 		wake.Reset(a.wait())
 		select {
 		case m, ok := <-a.Input.C():
@@ -178,6 +186,16 @@ func (a *actor) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// beSure fails when something that was said some time ago cannot be stored: who
+// waits for the answer to it, and says nothing else, would wait for ever.
+func (a *actor) beSure(ctx context.Context) error {
+	if a.unsure.IsZero() || time.Since(a.unsure) < storedWithin {
+		return nil
+	}
+	a.unsure = time.Time{}
+	return a.Bus.Flush(ctx)
 }
 
 func (a *actor) inputEnded(ctx context.Context) error {
@@ -315,6 +333,14 @@ func (a *actor) waive(ev event.Event) {
 
 // wait is how long to sleep if nothing is delivered.
 func (a *actor) wait() time.Duration {
+	if !a.unsure.IsZero() {
+		return min(a.nextWait(), storedWithin-time.Since(a.unsure))
+	}
+	return a.nextWait()
+}
+
+// nextWait is wait for what is on the agenda.
+func (a *actor) nextWait() time.Duration {
 	ev, ok := a.agenda.Next()
 	if !ok || a.reading || a.waiving || a.role.replaying() {
 		return time.Hour
@@ -374,6 +400,9 @@ func (a *actor) publish(ctx context.Context) error {
 			return err
 		}
 		a.outbox[i] = event.Event{}
+		if a.unsure.IsZero() {
+			a.unsure = time.Now()
+		}
 	}
 	a.outbox = a.outbox[:0]
 	return nil

@@ -67,7 +67,8 @@ type Publisher interface {
 	// to store it. If an earlier message could not be stored, Publish returns
 	// that error instead, once, and drops m.
 	Publish(ctx context.Context, m Outgoing) error
-	// PublishWait stores a message and returns its sequence.
+	// PublishWait stores a message and returns its sequence. Its error is of m
+	// alone.
 	PublishWait(ctx context.Context, m Outgoing) (uint64, error)
 	// Flush waits until everything handed over is stored, and returns the
 	// error of a message that could not be.

@@ -147,25 +147,50 @@ func (s *service) standsFor(node string) bool {
 	return slices.Contains(s.Nodes, AllNodes) || slices.Contains(s.Nodes, node)
 }
 
+// The pauses before a node joins again what broke off, in wall time.
+const (
+	firstPause = time.Second
+	lastPause  = 30 * time.Second
+)
+
 // playNode drives a node through a run. Where the run was in progress before
-// this process, and where the planner went on without it, it joins with nothing.
+// this process, where the planner went on without it, and where something broke
+// it off, NATS that is away for longer than a message waits for example, it
+// joins with nothing: what it said last may not have been heard.
 func (s *service) playNode(ctx context.Context, r actor.Started, node string) error {
-	var j actor.Joining
+	pause := firstPause
 	for join := r.Open; ; join = true {
-		if join {
-			pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
-			if err != nil {
-				return err
-			}
-			if j, err = actor.Join(ctx, s.Bus, r.Run, node, pace.Now()); err != nil {
-				return fmt.Errorf("join run %s: %w", r.Run, err)
-			}
-			s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
+		err := s.joinAndPlay(ctx, r, node, join)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, actor.ErrEvicted):
+			pause = firstPause
+			continue
 		}
-		if err := s.incarnate(ctx, r, node, j); !errors.Is(err, actor.ErrEvicted) {
+		s.Log.Warn("join a run again that broke off", "run", r.Run, "node", node, "in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string, join bool) error {
+	var j actor.Joining
+	if join {
+		pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
+		if err != nil {
 			return err
 		}
+		if j, err = actor.Join(ctx, s.Bus, r.Run, node, pace.Now()); err != nil {
+			return fmt.Errorf("join run %s: %w", r.Run, err)
+		}
+		s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
 	}
+	return s.incarnate(ctx, r, node, j)
 }
 
 // incarnate drives a node through a run until it is over or goes on without it.

@@ -83,9 +83,11 @@ func (o *outbox) put(ctx, open context.Context, m bus.Outgoing, stored chan<- ou
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.takeFailure(); err != nil {
-		<-o.slots
-		return err
+	if stored == nil { // else there is an answer of its own, and this one is for others
+		if err := o.takeFailure(); err != nil {
+			<-o.slots
+			return err
+		}
 	}
 	number := o.first + uint64(len(o.window))
 	e := &entry{m: m, id: m.ID, put: time.Now(), stored: stored}

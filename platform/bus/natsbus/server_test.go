@@ -182,6 +182,15 @@ func TestRefusedMessage(t *testing.T) {
 	if _, err := b.PublishWait(t.Context(), bus.Outgoing{Subject: "spot.run.r.small"}); err != nil {
 		t.Errorf("a message after a failure: %v", err)
 	}
+	if err := b.Publish(t.Context(), big); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second one comes after the answer to the failure
+		if _, err := b.PublishWait(t.Context(), bus.Outgoing{Subject: "spot.run.r.small"}); err != nil {
+			t.Errorf("PublishWait fails for another message: %v", err)
+		}
+	}
+	wantError(t, b.Flush(t.Context()), "spot.run.r.big", "size")
 	_, err = b.PublishWait(t.Context(), big)
 	wantError(t, err, "spot.run.r.big", "size")
 	if err := b.Flush(t.Context()); err != nil {

@@ -1,0 +1,99 @@
+package parity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/invariant"
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+var errAway = errors.New("nobody stored it in time")
+
+// loses has the nth message, and those behind it in the window, not stored, as a
+// bus does whose server is away for too long. Then it works again.
+func loses(n, window int) func(bus.Bus) bus.Bus {
+	return func(b bus.Bus) bus.Bus { return &lossyBus{Bus: b, until: n, window: window} }
+}
+
+type lossyBus struct {
+	bus.Bus
+	mu            sync.Mutex
+	until, window int
+	failed        error // that nobody was told of
+}
+
+func (b *lossyBus) Publish(ctx context.Context, m bus.Outgoing) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.until--
+	if b.until < 0 && b.until >= -b.window {
+		b.failed = errAway
+		if b.until > -b.window {
+			return nil
+		}
+	}
+	if err := b.failed; err != nil {
+		b.until, b.failed = -b.window-1, nil
+		return err
+	}
+	return b.Bus.Publish(ctx, m)
+}
+
+func (b *lossyBus) Flush(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.failed; err != nil {
+		b.until, b.failed = -b.window-1, nil
+		return err
+	}
+	return b.Bus.Flush(ctx)
+}
+
+// TestPlannerLeadsAnew: what it said last is not stored, and nothing tells the
+// run from one where it was.
+func TestPlannerLeadsAnew(t *testing.T) {
+	start := scenes[0].start("spotserve")
+	said := plannerMessages(t, start)
+	for i := range 6 {
+		after := 1 + said*i/6
+		t.Run(fmt.Sprintf("after %d", after), func(t *testing.T) {
+			t.Parallel()
+			mustEqualVirtual(t, cast{planners: []func(bus.Bus) bus.Bus{loses(after, 1+i%3)}}, start)
+		})
+	}
+}
+
+// TestWorkerJoinsAgainWhenItIsCutOff: its last facts are not stored, so it comes
+// back with nothing, and no request is lost.
+func TestWorkerJoinsAgainWhenItIsCutOff(t *testing.T) {
+	start := scene{model: "20B", trace: "As", seed: 1, timeScale: 20}.start("spotserve")
+	node := leader(t, simulate(t, "e2e-1", start))
+	for _, after := range []int{3, 60} {
+		t.Run(fmt.Sprintf("after %d", after), func(t *testing.T) {
+			t.Parallel()
+			c := cast{workers: oneEach(t, start), over: of(node, loses(after, 2))}
+			events, _ := c.play(t, start)
+			totals := finished(t, events)
+			if totals.Lost != 0 || totals.Duplicated != 0 || totals.Accepted != totals.Completed+totals.UnfinishedAtEnd {
+				t.Errorf("%+v", totals)
+			}
+			check, joined := invariant.NewChecker(), false
+			for _, ev := range events {
+				check.Take(ev)
+				_, again := ev.Body.(event.WorkerJoined)
+				joined = joined || again && ev.Source == node
+			}
+			if err := check.Err(); err != nil {
+				t.Error(err)
+			}
+			if !joined {
+				t.Errorf("%s has not joined again", node)
+			}
+		})
+	}
+}
