@@ -11,6 +11,8 @@ packages := $(modules:%=./%/...)
 
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+CHAOS_FOR ?= 10m
+CHAOS_SEED ?= 1
 
 .PHONY: help
 help: ## list the targets
@@ -27,6 +29,10 @@ test: ## all tests of all modules
 .PHONY: race
 race: ## all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race $(packages)
+
+.PHONY: chaos
+chaos: ## real processes under faults: each kind once, then CHAOS_FOR of random ones
+	SPOTSERVE_CHAOS=1 SPOTSERVE_CHAOS_FOR=$(CHAOS_FOR) SPOTSERVE_CHAOS_SEED=$(CHAOS_SEED) go test -count=1 -v -timeout 0 ./test/chaos
 
 .PHONY: lint
 lint: ## go vet, golangci-lint and buf lint

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	// The tests wait far more than they work.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "10"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -96,7 +96,7 @@ func (s *site) startServers(o options) {
 	for i, at := range routes {
 		s.servers = append(s.servers, newServer(s.t, natsserver.Options{
 			StoreDir: s.t.TempDir(), Listen: free(s.t),
-			Cluster: &natsserver.Cluster{Name: "nats-" + strconv.Itoa(i), Listen: at, Routes: routes},
+			Cluster: &natsserver.Cluster{Name: clusterName(i), Listen: at, Routes: routes},
 		}))
 	}
 	var urls []string
@@ -291,3 +291,6 @@ arrivals: {kind: poisson, rate_rps: 0.35, prompt_tokens: 512, output_tokens: 128
 
 // shortNodes are those of short.
 const shortNodes = 6
+
+// clusterName is a server's in its cluster.
+func clusterName(i int) string { return "nats-" + strconv.Itoa(i) }
