@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -138,25 +137,10 @@ func mustNoticeInTime(t *testing.T, s *site) {
 // prints shows how long it took from the notices to the plans.
 func prints(t *testing.T, up upProcess) {
 	t.Helper()
-	found := httpAt.FindStringSubmatch(up.Stderr.String())
-	if found == nil {
-		t.Fatalf("up does not say where its metrics are:\n%s", up.Stderr.String())
+	plans := histogramOf(t, metricsOf(t, up), "spotserve_planner_notice_to_plan_seconds")
+	if plans.count < 3 {
+		t.Errorf("%v plans answered notices, want 3 or more", plans.count)
 	}
-	_, metrics := serviceProcess{up.Process, found[1]}.get(t, "/metrics")
-	value := func(suffix string) float64 {
-		line := regexp.MustCompile(`(?m)^spotserve_planner_notice_to_plan_seconds_` + suffix + ` (\S+)$`).FindStringSubmatch(metrics)
-		if line == nil {
-			t.Fatalf("no metric spotserve_planner_notice_to_plan_seconds_%s", suffix)
-		}
-		v, err := strconv.ParseFloat(line[1], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	n := value("count")
-	if n < 3 {
-		t.Errorf("%v plans answered notices, want 3 or more", n)
-	}
-	t.Logf("%v notices were answered by a plan, %.0f ms of wall time after they were read on average, at 10 experiment seconds a second", n, 1000*value("sum")/n)
+	t.Logf("%v notices were answered by a plan, %.0f ms of wall time after they were read on average, at 10 experiment seconds a second",
+		plans.count, 1000*plans.sum/plans.count)
 }
