@@ -19,7 +19,7 @@ import (
 // back, the next one.
 func TestClusterLosesItsLeader(t *testing.T) {
 	slow(t)
-	strike(t, options{servers: 3}, func(s *site, _ string) {
+	strike(t, options{servers: 3, endS: 1000}, func(s *site, _ string) {
 		for range 2 {
 			p := s.streamLeader()
 			p.kill()

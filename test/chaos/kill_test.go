@@ -17,7 +17,7 @@ import (
 func TestNoFault(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, options{nodes: shortNodes})
-	r := s.mustBeWhole(s.accepted(short(1)))
+	r := s.mustBeWhole(s.accepted(short(0)))
 	if r.totals.UnfinishedAtEnd != 0 || r.terms != 1 || r.joined != 0 {
 		t.Errorf("nothing happened, and yet: %s", r)
 	}
@@ -42,7 +42,7 @@ func strike(t *testing.T, o options, happens func(s *site, run string)) report {
 	t.Parallel()
 	o.nodes = shortNodes
 	s := newSite(t, o)
-	run := s.accepted(short(1))
+	run := s.accepted(short(o.endS))
 	s.watch.awaitMore(20, event.RequestCompleted{})
 	happens(s, run)
 	if s.watch.over(run) {

@@ -108,7 +108,6 @@ type chaos struct {
 	began  time.Time
 	counts map[string]int
 	open   []fault // under way, the first to end first
-	said   uint64  // notices so far
 }
 
 // fault is one that is under way.
@@ -258,8 +257,7 @@ func (c *chaos) notices(run string) {
 		event.PreemptionNoticed{Nodes: []string{node}, Deadline: deadline},
 		event.PreemptionCancelled{Nodes: []string{node}},
 	} {
-		c.said++
-		c.say(run, node, c.said, b)
+		c.say(run, node, b)
 	}
 	c.counts["notice, said twice and taken back"]++
 	c.t.Logf("%6.1f s: notices of %s", time.Since(c.began).Seconds(), node)

@@ -16,28 +16,28 @@ func TestNotices(t *testing.T) {
 	seconds := func(s float64) vtime.Time { return vtime.Time(s * 1e9) }
 	for name, says := range map[string]func(s *site, run, node string){
 		"late": func(s *site, run, node string) {
-			s.say(run, node, 1, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(2)})
-			s.say(run, node, 2, event.InstanceLost{Nodes: []string{node}})
+			s.say(run, node, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(2)})
+			s.say(run, node, event.InstanceLost{Nodes: []string{node}})
 			s.proc(node).kill()
 		},
 		"missing": func(s *site, run, node string) {
-			s.say(run, node, 1, event.InstanceLost{Nodes: []string{node}})
+			s.say(run, node, event.InstanceLost{Nodes: []string{node}})
 			s.proc(node).kill()
 		},
 		"repeated under new names": func(s *site, run, node string) {
-			for n := range uint64(5) {
-				s.say(run, node, n+1, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(100)})
+			for range 5 {
+				s.say(run, node, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(100)})
 			}
-			for n := range uint64(3) {
-				s.say(run, node, n+6, event.InstanceLost{Nodes: []string{node}})
+			for range 3 {
+				s.say(run, node, event.InstanceLost{Nodes: []string{node}})
 			}
 			s.proc(node).kill()
 		},
 		"cancelled": func(s *site, run, node string) {
-			for n := range uint64(3) {
-				s.say(run, node, 2*n+1, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(100)})
+			for range 3 {
+				s.say(run, node, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(100)})
 				s.watch.awaitMore(2, event.RequestCompleted{})
-				s.say(run, node, 2*n+2, event.PreemptionCancelled{Nodes: []string{node}})
+				s.say(run, node, event.PreemptionCancelled{Nodes: []string{node}})
 			}
 		},
 	} {

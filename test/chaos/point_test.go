@@ -36,7 +36,7 @@ func TestKillAtAPoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, options{nodes: shortNodes, env: c.env})
-			run := s.accepted(short(1))
+			run := s.accepted(short(0))
 			for range 2 {
 				within(t, "a process dies", func() (bool, any) {
 					for _, p := range s.procs {

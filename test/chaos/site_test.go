@@ -30,6 +30,7 @@ type options struct {
 	servers int    // of the NATS cluster; 0: one server on its own
 	server  natsserver.Options
 	env     map[string][]string // of services, by name
+	endS    int                 // of the experiment, in its seconds; 0: 300
 }
 
 // site is NATS, two planners, two trace-replayers, a collector and one worker a
@@ -42,6 +43,7 @@ type site struct {
 	url     string // of all servers
 	procs   []*proc
 	bus     bus.Bus // the test's own, past all links
+	notices uint64  // said so far
 	watch   *watch
 	started time.Time
 }
@@ -243,15 +245,20 @@ func (s *site) accepted(yaml string) (run string) {
 	return run
 }
 
-// say publishes what a cloud says about a node, under a number of its own.
-func (s *site) say(run, node string, seq uint64, b event.Body) {
+// say publishes what a cloud says about a node, under a number of its own: as of
+// all notice sources, they begin at the wall time.
+func (s *site) say(run, node string, b event.Body) {
 	s.t.Helper()
+	if s.notices == 0 {
+		s.notices = uint64(time.Now().UnixMilli())
+	}
+	s.notices++
 	at := s.watch.now(run)
 	if p, ok := b.(event.PreemptionNoticed); ok {
 		p.Deadline += at
 		b = p
 	}
-	ev := event.Event{Run: run, Source: event.SourceNotice(node), Seq: seq, Time: at, Version: event.SchemaVersion, Body: b}
+	ev := event.Event{Run: run, Source: event.SourceNotice(node), Seq: s.notices, Time: at, Version: event.SchemaVersion, Body: b}
 	subject, err := wire.Subject(ev)
 	if err != nil {
 		s.t.Fatal(err)
@@ -268,11 +275,11 @@ func (s *site) say(run, node string, seq uint64, b event.Body) {
 // scale is of all experiments here, in experiment seconds a second.
 const scale = 20
 
-// short is an experiment of 15 s at its scale, on nodes 0 to 5, one of which
-// joins and one of which goes. It drains: in the end every request is done.
-func short(seed int) string {
+// short is an experiment of endS/20 s, on nodes 0 to 5, one of which joins and
+// one of which goes. It drains: in the end every request is done.
+func short(endS int) string {
 	return fmt.Sprintf(`name: chaos
-seed: %d
+seed: 1
 time_scale: %d
 drain: true
 grace_s: 120
@@ -280,13 +287,13 @@ model: 20B
 instance: g4dn.12xlarge
 profile: T4-20B
 trace:
-  end_s: 300
+  end_s: %d
   changes:
     - {at_s: 0, add_spot: [node-0, node-1, node-2, node-3, node-4]}
     - {at_s: 130, add_spot: [node-5]}
     - {at_s: 230, remove: [node-1]}
 arrivals: {kind: poisson, rate_rps: 0.35, prompt_tokens: 512, output_tokens: 128}
-`, seed, scale)
+`, scale, max(endS, 300))
 }
 
 // shortNodes are those of short.

@@ -34,6 +34,10 @@ type source interface {
 const (
 	apiWait     = 5 * time.Second // bounds one request to the server
 	releaseWait = 2 * time.Second // bounds what is only tidy
+	// heartbeat is how often a consumer says that it is there when it delivers
+	// nothing. After twice as long it is given up: in a cluster, a follower's
+	// consumer goes with its server while the connection to another one holds.
+	heartbeat = 2 * time.Second
 )
 
 // read starts src and feeds it until it ends.
@@ -119,7 +123,7 @@ func consume(src source, c *conn, consumer jetstream.Consumer) error {
 	}
 	messages, err := consumer.Consume(func(m jetstream.Msg) {
 		failpoint.Deliver(failpoint.Receive, m, take)
-	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { report(err) }))
+	}, jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { report(err) }))
 	if err != nil {
 		return err
 	}
