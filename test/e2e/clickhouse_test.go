@@ -52,6 +52,14 @@ func TestClickHouseHasTheSameRows(t *testing.T) {
 			t.Errorf("%s: spotserve sql prints\n%s\nand the stock client\n%s", statement, got, want)
 		}
 	}
+	if said := s.ok("prune", "--older-than", "0s"); !strings.Contains(said, live.text("run")) {
+		t.Errorf("prune does not tell of %s:\n%s", live.text("run"), said)
+	}
+	for _, table := range []string{"runs", "request_latency", "fleet_event", "config_change", "migration", "node_time", "latency_summary"} {
+		if n := s.rows("SELECT count(*) AS n FROM " + table)[0]["n"]; n != 0.0 {
+			t.Errorf("after prune %s has %v rows", table, n)
+		}
+	}
 }
 
 // TestReproduceIntoClickHouse: from a database that is not there on, and what it
