@@ -348,6 +348,9 @@ func (a *actor) nextWait() time.Duration {
 	if until := a.Clock.Until(ev.Time); until > 0 {
 		return until
 	}
+	if ev.Time < a.role.bound() {
+		return 0 // it has come due since it was looked at
+	}
 	patience := a.role.patience(ev.Time, a.ReorderWait)
 	if rest := patience - time.Since(a.blocked); !a.blocked.IsZero() && rest > 0 {
 		return rest

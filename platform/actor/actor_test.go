@@ -309,6 +309,52 @@ func TestWorkerGoesAsFarAsThePlannerSays(t *testing.T) {
 	})
 }
 
+// slowPublisher takes its time.
+type slowPublisher struct {
+	bus.Publisher
+	delay time.Duration
+}
+
+func (p slowPublisher) Publish(ctx context.Context, m bus.Outgoing) error {
+	time.Sleep(p.delay)
+	return p.Publisher.Publish(ctx, m)
+}
+
+// TestTimerThatComesDueWhileTheActorPublishes fires all the same: nothing else
+// would wake the actor.
+func TestTimerThatComesDueWhileTheActorPublishes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		core := &script{began: time.Now(), effects: map[event.Kind][]effect.Effect{
+			"drain": {
+				{Event: event.Event{Run: "r", Source: "a", Seq: 1, Time: 120 * ms, Version: event.SchemaVersion, Body: event.StageStarted{Epoch: epoch}}},
+				{Timer: effect.SetTimer{Timer: "stage/0", At: 400 * ms}},
+			},
+		}}
+		o := r.options("a", core)
+		o.Bus = slowPublisher{o.Bus, 600 * time.Millisecond}
+		o.ReorderWait = time.Hour
+		done := make(chan error, 1)
+		go func() { done <- actor.RunWorker(t.Context(), o, actor.Joining{}, delays) }()
+		drain := event.Event{
+			Run: "r", Source: event.SourcePlanner, Seq: 1, To: "a", Time: 100 * ms, Version: event.SchemaVersion, Body: event.Drain{},
+		}
+		if err := actor.Publish(t.Context(), r.bus, drain); err != nil {
+			t.Fatal(err)
+		}
+		r.seq[event.SourcePlanner] = 1
+		r.say(event.SourcePlanner, 0, 9000*ms, event.WatermarkAdvanced{})
+		time.Sleep(10 * time.Second)
+		mustBe(t, "took", core.kinds(), []string{"drain 0.100s", "timer_fired 0.400s"})
+		if at := core.at[len(core.at)-1]; at > 2*time.Second {
+			t.Errorf("it fired after %s, and was due before a message of 0.6 s was out", at)
+		}
+		r.say(event.SourcePlanner, 9000*ms, 0, event.RunFinished{Reason: event.EndOfTrace})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 var errStream = errors.New("the stream is gone")
 
 // brokenBus fails to publish.
