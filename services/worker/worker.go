@@ -124,6 +124,8 @@ func (s *service) register() error {
 func (s *service) play(ctx context.Context, r actor.Started) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	crew := newCrew(ctx)
+	defer crew.dismiss()
 	var nodes sync.WaitGroup
 	var mu sync.Mutex
 	var failed []error
@@ -132,7 +134,7 @@ func (s *service) play(ctx context.Context, r actor.Started) error {
 			continue
 		}
 		nodes.Go(func() {
-			if err := s.playNode(ctx, r, node); err != nil && ctx.Err() == nil {
+			if err := s.playNode(ctx, crew, r, node); err != nil && ctx.Err() == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed = append(failed, fmt.Errorf("node %s: %w", node, err))
@@ -157,10 +159,11 @@ const (
 // this process, where the planner went on without it, and where something broke
 // it off, NATS that is away for longer than a message waits for example, it
 // joins with nothing: what it said last may not have been heard.
-func (s *service) playNode(ctx context.Context, r actor.Started, node string) error {
+func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node string) error {
 	pause := firstPause
 	for join := r.Open; ; join = true {
-		err := s.joinAndPlay(ctx, r, node, join)
+		shift := c.now()
+		err := s.joinAndPlay(shift, r, node, join)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
@@ -168,6 +171,7 @@ func (s *service) playNode(ctx context.Context, r actor.Started, node string) er
 			pause = firstPause
 			continue
 		}
+		c.breakOff(shift)
 		s.Log.Warn("join a run again that broke off", "run", r.Run, "node", node, "in", pause, "error", err)
 		select {
 		case <-time.After(pause):

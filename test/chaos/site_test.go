@@ -141,7 +141,7 @@ func (s *site) add(o options, name, program string, args ...string) {
 		p.link = newLink(s.t, strings.TrimPrefix(s.url, "nats://"))
 		url = p.link.url()
 	}
-	p.args = append(args, "--nats", url, "--log-level", "info", "--metrics-listen", "127.0.0.1:0")
+	p.args = append(slices.Clone(args), "--nats", url, "--log-level", "info", "--metrics-listen", "127.0.0.1:0")
 	s.procs = append(s.procs, p)
 }
 

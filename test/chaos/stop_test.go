@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ const still = 8 * time.Second
 // TestStop: each process stands still and goes on, believing what it believed.
 func TestStop(t *testing.T) {
 	slow(t)
-	all := append(targets, target{"NATS server", func(s *site) *proc { return s.servers[0] }})
+	all := append(slices.Clone(targets), target{"NATS server", func(s *site) *proc { return s.servers[0] }})
 	for _, target := range all {
 		t.Run(target.name, func(t *testing.T) {
 			strike(t, options{}, func(s *site, _ string) {

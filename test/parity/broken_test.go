@@ -10,6 +10,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/invariant"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/services/worker"
 )
 
 var errAway = errors.New("nobody stored it in time")
@@ -68,19 +69,28 @@ func TestPlannerLeadsAnew(t *testing.T) {
 	}
 }
 
-// TestWorkerJoinsAgainWhenItIsCutOff: its last facts are not stored, so it comes
-// back with nothing, and no request is lost.
-func TestWorkerJoinsAgainWhenItIsCutOff(t *testing.T) {
+// TestWorkersJoinAgainWhenTheyAreCutOff: the last facts of a process are not
+// stored, of one node or of all those that it stands for. They come back with
+// nothing, and no request is lost.
+func TestWorkersJoinAgainWhenTheyAreCutOff(t *testing.T) {
 	start := scene{model: "20B", trace: "As", seed: 1, timeScale: 20}.start("spotserve")
 	node := leader(t, simulate(t, "e2e-1", start))
-	for _, after := range []int{3, 60} {
-		t.Run(fmt.Sprintf("after %d", after), func(t *testing.T) {
+	for name, c := range map[string]cast{
+		"one after 3":         {workers: oneEach(t, start), over: of(node, loses(3, 2))},
+		"one after 60":        {workers: oneEach(t, start), over: of(node, loses(60, 2))},
+		"all after 300":       {over: of(worker.AllNodes, loses(300, 8))},
+		"all after 900":       {over: of(worker.AllNodes, loses(900, 12))},
+		"all after 901, many": {over: of(worker.AllNodes, loses(901, 40))},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := cast{workers: oneEach(t, start), over: of(node, loses(after, 2))}
 			events, _ := c.play(t, start)
 			totals := finished(t, events)
 			if totals.Lost != 0 || totals.Duplicated != 0 || totals.Accepted != totals.Completed+totals.UnfinishedAtEnd {
 				t.Errorf("%+v", totals)
+			}
+			if totals.Completed < totals.Accepted*3/4 {
+				t.Errorf("of %d requests only %d are completed", totals.Accepted, totals.Completed)
 			}
 			check, joined := invariant.NewChecker(), false
 			for _, ev := range events {
