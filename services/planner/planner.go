@@ -137,7 +137,7 @@ func (s *service) register() error {
 	s.decisions = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "spotserve_planner_notice_to_decision_seconds",
 		Help:    "Wall time from the instant of a notice of a preemption to the planner's decision on it: who stops when, or that nobody has to.",
-		Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		Buckets: prometheus.ExponentialBuckets(1./1024, 2, 15), // with one at a second
 	})
 	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency, s.answers, s.decisions} {
 		if err := s.Metrics.Register(c); err != nil {
