@@ -69,6 +69,7 @@ func BenchmarkDay(b *testing.B) {
 func day(b *testing.B, spec experiment.Spec, open func() (log func(event.Event) error, done func() error)) {
 	events, preemptions, pipelines := 0, 0, 0
 	var end event.RunFinished
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as command spotserve has it
 	resetPeak(b)
 	used := cpu(b)
 	for b.Loop() {

@@ -30,18 +30,20 @@ type pipelines struct {
 // the same nodes, runs on; others are gone, but for reports under way.
 func (p *pipelines) deploy(at vtime.Time, b event.ConfigChosen) {
 	var next []place
+	serving := make(map[int]place) // by number
 	for _, old := range p.places {
-		if old.gone != vtime.Never && old.gone >= at {
+		_, lost := p.lost[old.pipeline]
+		switch {
+		case old.gone == vtime.Never && !lost:
+			serving[old.pipeline.index] = old
+		case old.gone != vtime.Never && old.gone >= at:
 			next = append(next, old)
 		}
 	}
 	for _, chosen := range b.Pipelines {
 		name := pipeline{b.Epoch, chosen.Pipeline}
-		if i := slices.IndexFunc(p.places, func(old place) bool {
-			_, lost := p.lost[old.pipeline]
-			return old.pipeline.index == chosen.Pipeline && old.gone == vtime.Never && !lost && slices.Equal(old.nodes, chosen.Nodes)
-		}); i >= 0 {
-			name = p.places[i].pipeline
+		if old, runs := serving[chosen.Pipeline]; runs && slices.Equal(old.nodes, chosen.Nodes) {
+			name = old.pipeline
 		}
 		next = append(next, place{name, chosen.Nodes, vtime.Never})
 	}
