@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/invariant"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/wire"
 	"github.com/spotserve/spotserve/services/worker"
 )
 
@@ -106,4 +109,34 @@ func TestWorkersJoinAgainWhenTheyAreCutOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPlannerIsDeposedByOneWithoutLease: a planner is stopped between its lease
+// and its election, until long after another one leads, and has itself elected
+// all the same. The one with the lease leads anew.
+func TestPlannerIsDeposedByOneWithoutLease(t *testing.T) {
+	dozes := func(b bus.Bus) bus.Bus { return &dozingBus{Bus: b} }
+	mustEqualVirtual(t, cast{planners: []func(bus.Bus) bus.Bus{dozes, lives}}, scenes[0].start("spotserve"))
+}
+
+// dozingBus sleeps before the first look for an election, and heeds no context
+// until it has had itself elected.
+type dozingBus struct {
+	bus.Bus
+	slept, elected atomic.Bool
+}
+
+func (b *dozingBus) Newest(ctx context.Context, s bus.Stream, filter string) (bus.Message, bool, error) {
+	if filter == wire.ElectionFilter("e2e-1") && b.slept.CompareAndSwap(false, true) {
+		time.Sleep(20 * time.Second)
+		ctx = context.WithoutCancel(ctx)
+	}
+	return b.Bus.Newest(ctx, s, filter)
+}
+
+func (b *dozingBus) Append(ctx context.Context, m bus.Outgoing, last uint64) (uint64, error) {
+	if b.elected.CompareAndSwap(false, true) {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return b.Bus.Append(ctx, m, last)
 }
