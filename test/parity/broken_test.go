@@ -115,20 +115,29 @@ func TestWorkersJoinAgainWhenTheyAreCutOff(t *testing.T) {
 // and its election, until long after another one leads, and has itself elected
 // all the same. The one with the lease leads anew.
 func TestPlannerIsDeposedByOneWithoutLease(t *testing.T) {
-	dozes := func(b bus.Bus) bus.Bus { return &dozingBus{Bus: b} }
-	mustEqualVirtual(t, cast{planners: []func(bus.Bus) bus.Bus{dozes, lives}}, scenes[0].start("spotserve"))
+	dozes := func(b bus.Bus) bus.Bus { return &dozingBus{Bus: b, asleep: make(chan struct{}, 1)} }
+	mustEqualVirtual(t, cast{planners: []func(bus.Bus) bus.Bus{dozes, lives}}, scene{model: "20B", trace: "As", seed: 1, timeScale: 20}.start("spotserve"))
 }
 
 // dozingBus sleeps before the first look for an election, and heeds no context
 // until it has had itself elected.
 type dozingBus struct {
 	bus.Bus
+	asleep         chan struct{} // full while it sleeps
 	slept, elected atomic.Bool
+}
+
+func (b *dozingBus) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	b.asleep <- struct{}{}
+	defer func() { <-b.asleep }()
+	return b.Bus.Put(ctx, key, value, revision)
 }
 
 func (b *dozingBus) Newest(ctx context.Context, s bus.Stream, filter string) (bus.Message, bool, error) {
 	if filter == wire.ElectionFilter("e2e-1") && b.slept.CompareAndSwap(false, true) {
+		b.asleep <- struct{}{}
 		time.Sleep(20 * time.Second)
+		<-b.asleep
 		ctx = context.WithoutCancel(ctx)
 	}
 	return b.Bus.Newest(ctx, s, filter)
