@@ -344,6 +344,7 @@ func TestTimerThatComesDueWhileTheActorPublishes(t *testing.T) {
 		r.seq[event.SourcePlanner] = 1
 		r.say(event.SourcePlanner, 0, 9000*ms, event.WatermarkAdvanced{})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		mustBe(t, "took", core.kinds(), []string{"drain 0.100s", "timer_fired 0.400s"})
 		if at := core.at[len(core.at)-1]; at > 2*time.Second {
 			t.Errorf("it fired after %s, and was due before a message of 0.6 s was out", at)

@@ -75,6 +75,7 @@ func deliver(t *testing.T, points string, n int) (got []int) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait() // the last one has handed its message on
 		close(out)
 		for i := range out {
 			got = append(got, i)
