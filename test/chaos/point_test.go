@@ -21,7 +21,7 @@ func TestKillAtAPoint(t *testing.T) {
 		env  map[string][]string
 		dies []string // whose death is waited for; the others may live
 	}{
-		"planners in the midst of what a step says": {both(failpoint.Publish + "=kill@60"), nil},
+		"planners in the midst of what a step says": {both(failpoint.Publish + "=kill@25"), nil},
 		"planners when they are elected":            {both(failpoint.Elected + "=kill@1"), nil},
 		"collector between store and acknowledgement": {
 			map[string][]string{"collector": {failpoint.Env + "=" + failpoint.Stored + "=kill@5"}}, []string{"collector"},
