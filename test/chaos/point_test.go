@@ -17,43 +17,33 @@ func TestKillAtAPoint(t *testing.T) {
 		env := []string{failpoint.Env + "=" + points}
 		return map[string][]string{"planner-0": env, "planner-1": env}
 	}
-	for name, c := range map[string]struct {
-		env  map[string][]string
-		dies []string // whose death is waited for; the others may live
-	}{
-		"planners in the midst of what a step says": {both(failpoint.Publish + "=kill@25"), nil},
-		"planners when they are elected":            {both(failpoint.Elected + "=kill@1"), nil},
+	for name, c := range map[string]map[string][]string{
+		"planners in the midst of what a step says": both(failpoint.Publish + "=kill@25"),
+		"planners when they are elected":            both(failpoint.Elected + "=kill@1"),
 		"collector between store and acknowledgement": {
-			map[string][]string{"collector": {failpoint.Env + "=" + failpoint.Stored + "=kill@5"}}, []string{"collector"},
+			"collector": {failpoint.Env + "=" + failpoint.Stored + "=kill@5"},
 		},
 		"replayer in the midst of the input": {
-			map[string][]string{"trace-replayer-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"}, "trace-replayer-1": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"}}, nil,
+			"trace-replayer-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"},
+			"trace-replayer-1": {failpoint.Env + "=" + failpoint.Publish + "=kill@30"},
 		},
-		"worker in the midst of its facts": {
-			map[string][]string{"node-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@20"}}, []string{"node-0"},
-		},
+		"worker in the midst of its facts": {"node-0": {failpoint.Env + "=" + failpoint.Publish + "=kill@20"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, options{nodes: shortNodes, env: c.env})
+			s := newSite(t, options{nodes: shortNodes, env: c})
 			run := s.accepted(short(0))
-			for range 2 {
-				within(t, "a process dies", func() (bool, any) {
-					for _, p := range s.procs {
-						if c.env[p.name] == nil || p.env == nil || p.alive() {
-							continue
-						}
+			within(t, "a process dies", func() (bool, any) {
+				for _, p := range s.procs {
+					if c[p.name] != nil && !p.alive() {
 						p.end(syscall.SIGKILL)
 						p.env = nil
 						p.start()
 						return true, nil
 					}
-					return false, s.watch.counts
-				})
-				if c.dies != nil {
-					break
 				}
-			}
+				return false, s.watch.counts
+			})
 			if s.watch.over(run) {
 				t.Error("the run was over before its faults were: they prove nothing")
 			}
