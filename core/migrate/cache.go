@@ -57,6 +57,9 @@ func (d *draft) moveCache(in Inheritance) bool {
 // sourceCache fills the wave with the cells of a cache that heirs lack.
 func (d *draft) sourceCache(in Inheritance) {
 	d.wave.clear()
+	if !slices.ContainsFunc(d.heirs[in.To], func(to int) bool { return !d.inPlace(in, to) }) {
+		return
+	}
 	for i := range d.holders {
 		d.holders[i] = d.holders[i][:0]
 	}
@@ -75,6 +78,13 @@ func (d *draft) sourceCache(in Inheritance) {
 		d.enlist(to, cells)
 		d.cells = cells
 	}
+}
+
+// inPlace reports whether a device holds all of a cache that it is to have. Most
+// changes leave most pipelines where they are.
+func (s *scene) inPlace(in Inheritance, to int) bool {
+	_, holds := slices.BinarySearch(s.old[in.From], to)
+	return holds && s.keep[to] == s.need[to]
 }
 
 // nearest is the device among holders that sends a cell of a cache: one of the

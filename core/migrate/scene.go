@@ -221,6 +221,10 @@ func (s *scene) spare(d, layer int) int64 {
 func (s *scene) whole() []bool {
 	out := make([]bool, len(s.task.Inherit))
 	for i, in := range s.task.Inherit {
+		if heirs := s.heirs[in.To]; !slices.ContainsFunc(heirs, func(to int) bool { return !s.inPlace(in, to) }) {
+			out[i] = len(heirs) > 0
+			continue
+		}
 		held := make([]bool, s.Layers*s.Leaves)
 		for _, d := range s.old[in.From] {
 			for l, f := range s.have[d].cells() {
