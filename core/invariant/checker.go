@@ -200,8 +200,8 @@ func (c *Checker) apply(ev event.Event, b event.ApplyMigration) {
 	}
 	if c.epoch != b.Epoch {
 		c.epoch = b.Epoch
-		c.devices = make(map[topology.Device]topology.DevicePosition)
-		c.filled = make(map[topology.DevicePosition]topology.Device)
+		c.devices = make(map[topology.Device]topology.DevicePosition, len(c.devices))
+		c.filled = make(map[topology.DevicePosition]topology.Device, len(c.filled))
 	}
 	for _, p := range b.Placements {
 		if other, taken := c.filled[p.Position]; taken {

@@ -95,7 +95,7 @@ func (s *scene) number() map[topology.Device]int {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, topology.CompareNodes)
-	numbers := make(map[topology.Device]int)
+	numbers := make(map[topology.Device]int, max(len(s.task.Held.byDevice), len(s.task.Placements)))
 	for n, name := range names {
 		until, goes := s.task.Leaving[name]
 		if goes {

@@ -150,7 +150,7 @@ func (m *MetaContextManager) untouched(nodes []fleet.Node) []*pipeline {
 func (m *MetaContextManager) fill(t target, kept []*pipeline, devices []topology.Device) target {
 	config := t.config()
 	keptNumbers := make(map[int]bool, len(kept))
-	inUse := make(map[topology.Device]bool)
+	inUse := make(map[topology.Device]bool, len(m.deployed.placements))
 	for _, p := range kept {
 		t.kept = append(t.kept, p.index)
 		keptNumbers[p.index] = true
