@@ -2,8 +2,6 @@ package sim_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,31 +18,7 @@ import (
 //	cloud SECONDS stay|risk|lost NODE
 //
 // Regenerate with: go test ./sim -run NoticeTranscripts -update
-func TestNoticeTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/notices/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			script, want, _ := strings.Cut(string(text), separator)
-			got := playNotices(t, script)
-			if *update {
-				if err := os.WriteFile(file, []byte(script+separator+got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != want {
-				t.Errorf("%s: the conversation has changed:\n%s", file, firstDifference(got, want))
-			}
-		})
-	}
-}
+func TestNoticeTranscripts(t *testing.T) { transcripts(t, "testdata/notices/*.txt", playNotices) }
 
 func playNotices(t *testing.T, script string) string {
 	t.Helper()

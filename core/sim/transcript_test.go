@@ -21,10 +21,14 @@ const separator = "----\n"
 
 // TestTranscripts plays the scenarios of testdata/*.txt and compares the
 // conversation word by word. Regenerate with: go test ./sim -run Transcripts -update
-func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
+func TestTranscripts(t *testing.T) { transcripts(t, "testdata/*.txt", play) }
+
+// transcripts holds files to what play makes of their scenarios.
+func transcripts(t *testing.T, pattern string, play func(t *testing.T, script string) string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts in testdata: %v", err)
+		t.Fatalf("no transcripts %s: %v", pattern, err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {

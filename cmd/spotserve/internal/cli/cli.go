@@ -203,6 +203,10 @@ func arguments(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		return usagef("%s takes %d arguments, got %d: %s", cmd.CommandPath(), len(names), len(args), cmd.UseLine())
+		plural := "s"
+		if len(names) == 1 {
+			plural = ""
+		}
+		return usagef("%s takes %d argument%s, got %d: %s", cmd.CommandPath(), len(names), plural, len(args), cmd.UseLine())
 	}
 }

@@ -124,7 +124,7 @@ func TestRunRefuses(t *testing.T) {
 		code int
 		say  string
 	}{
-		"run":                                 {exitUsage, "takes 1 arguments, got 0"},
+		"run":                                 {exitUsage, "takes 1 argument, got 0"},
 		"run none.yaml":                       {exitFailed, "none.yaml: no such file"},
 		"run " + t.TempDir():                  {exitFailed, "is a directory"},
 		"run " + bad:                          {exitFailed, bad + ":8: "},
