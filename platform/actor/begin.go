@@ -12,6 +12,12 @@ import (
 // Begin publishes the first event of a run and returns its sequence. If the run
 // has begun, its error wraps bus.ErrTaken.
 func Begin(ctx context.Context, b bus.Appender, ev event.Event) (seq uint64, err error) {
+	return appendEvent(ctx, b, ev, 0)
+}
+
+// appendEvent publishes an event if last is the sequence of the newest one of its
+// subject.
+func appendEvent(ctx context.Context, b bus.Appender, ev event.Event, last uint64) (seq uint64, err error) {
 	subject, err := wire.Subject(ev)
 	if err != nil {
 		return 0, err
@@ -20,7 +26,7 @@ func Begin(ctx context.Context, b bus.Appender, ev event.Event) (seq uint64, err
 	if err != nil {
 		return 0, err
 	}
-	return b.Append(ctx, bus.Outgoing{Subject: subject, Data: data}, 0)
+	return b.Append(ctx, bus.Outgoing{Subject: subject, Data: data}, last)
 }
 
 // FindRun returns the beginning of a run; found is false if it has not begun.

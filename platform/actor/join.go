@@ -41,15 +41,7 @@ func Join(ctx context.Context, b LeadBus, run, node string, now vtime.Time) (Joi
 			Run: run, Source: node, Seq: event.FirstSeq(j.incarnation), Time: max(0, now), Watermark: max(0, now),
 			Version: event.SchemaVersion, Body: event.WorkerJoined{},
 		}
-		subject, err := wire.Subject(ev)
-		if err != nil {
-			return j, err
-		}
-		data, err := wire.Encode(ev)
-		if err != nil {
-			return j, err
-		}
-		j.seq, err = b.Append(ctx, bus.Outgoing{Subject: subject, Data: data}, m.Seq)
+		j.seq, err = appendEvent(ctx, b, ev, m.Seq)
 		if !errors.Is(err, bus.ErrTaken) {
 			return j, err
 		}

@@ -49,15 +49,7 @@ func Lead(ctx context.Context, b LeadBus, run string, from uint64) (Leadership, 
 	}
 	l.term++
 	elected.Seq, elected.Term, elected.Body = l.term, l.term, event.PlannerElected{Term: l.term}
-	subject, err := wire.Subject(elected)
-	if err != nil {
-		return l, err
-	}
-	data, err := wire.Encode(elected)
-	if err != nil {
-		return l, err
-	}
-	l.seq, err = b.Append(ctx, bus.Outgoing{Subject: subject, Data: data}, before.seq)
+	l.seq, err = appendEvent(ctx, b, elected, before.seq)
 	if errors.Is(err, bus.ErrTaken) {
 		return l, fmt.Errorf("run %s: %w", run, ErrDeposed)
 	} else if err != nil {
