@@ -19,11 +19,12 @@ var mayImport = []struct {
 	{"core", nil},
 	{"proto", nil},
 	{"catalog", []string{"core"}},
+	{"engine", []string{"core"}},
 	{"platform", []string{"core", "proto"}},
-	{"services/*", []string{"platform", "catalog", "core"}},
-	{"cmd/*", []string{"services/*", "platform", "catalog", "core"}},
-	{"test", []string{"services/*", "platform", "catalog", "core", "proto"}},
-	{"bench", []string{"services/*", "platform", "catalog", "core", "proto"}},
+	{"services/*", []string{"engine", "platform", "catalog", "core"}},
+	{"cmd/*", []string{"services/*", "engine", "platform", "catalog", "core"}},
+	{"test", []string{"services/*", "engine", "platform", "catalog", "core", "proto"}},
+	{"bench", []string{"services/*", "engine", "platform", "catalog", "core", "proto"}},
 }
 
 // wireFormat is the only package outside tests and benchmarks that may see the

@@ -1,0 +1,3 @@
+module github.com/spotserve/spotserve/engine
+
+go 1.26.0

@@ -1,0 +1,127 @@
+// Package model says what a Llama-family decoder looks like and how it is cut
+// into leaves: the shape, the blobs that weights travel in, and where the
+// weights come from.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// DType is how the elements of a weight matrix are stored.
+type DType uint8
+
+// The element types of weight matrices. Norm vectors are always F32.
+const (
+	F32 DType = iota
+	BF16
+)
+
+// Bytes is the size of one element.
+func (t DType) Bytes() int {
+	if t == BF16 {
+		return 2
+	}
+	return 4
+}
+
+func (t DType) String() string {
+	if t == BF16 {
+		return "bf16"
+	}
+	return "f32"
+}
+
+// Config is the shape of a decoder with RMSNorm, rotary positions, grouped-query
+// attention and SwiGLU.
+type Config struct {
+	Name    string
+	Layers  int
+	Hidden  int // width of the residual stream
+	Heads   int // of queries
+	KVHeads int // of keys and values; divides Heads
+	HeadDim int // even
+	FFN     int // width of the feed-forward block
+	Vocab   int
+	Context int // most tokens of a sequence, prompt and output
+	NormEps float32
+	Rope    Rope
+	// TiedHead: the output projection is the embedding matrix.
+	TiedHead bool
+	DType    DType
+	// Leaves is G, the number of leaves of a layer and the largest
+	// tensor-parallel degree: a power of two that divides KVHeads, Heads and FFN.
+	Leaves int
+	BOS    int   // -1: none
+	EOS    []int // tokens that end an answer
+}
+
+// Rope is how positions are rotated into queries and keys. Element i of a head is
+// paired with element i + HeadDim/2.
+type Rope struct {
+	Theta float64 // base of the frequencies
+	// Scaling of Llama 3.1; Factor 0 is none.
+	Factor, LowFreqFactor, HighFreqFactor float64
+	OriginalContext                       int
+}
+
+// Validate says what is wrong with c; nil if it can be computed.
+func (c Config) Validate() error {
+	var errs []error
+	positive := func(name string, v int) {
+		if v <= 0 {
+			errs = append(errs, fmt.Errorf("%s is %d, must be positive", name, v))
+		}
+	}
+	positive("layers", c.Layers)
+	positive("hidden", c.Hidden)
+	positive("heads", c.Heads)
+	positive("kv_heads", c.KVHeads)
+	positive("head_dim", c.HeadDim)
+	positive("ffn", c.FFN)
+	positive("vocab", c.Vocab)
+	positive("context", c.Context)
+	positive("leaves", c.Leaves)
+	if len(errs) > 0 {
+		return fmt.Errorf("model %s: %w", c.Name, errors.Join(errs...))
+	}
+	divides := func(name string, v int) {
+		if v%c.Leaves != 0 {
+			errs = append(errs, fmt.Errorf("%s %d does not divide into %d leaves", name, v, c.Leaves))
+		}
+	}
+	if bits.OnesCount(uint(c.Leaves)) != 1 {
+		errs = append(errs, fmt.Errorf("leaves is %d, must be a power of two", c.Leaves))
+	}
+	divides("heads", c.Heads)
+	divides("kv_heads", c.KVHeads)
+	divides("ffn", c.FFN)
+	if c.Heads%c.KVHeads != 0 {
+		errs = append(errs, fmt.Errorf("heads %d is no multiple of kv_heads %d", c.Heads, c.KVHeads))
+	}
+	if c.HeadDim%2 != 0 {
+		errs = append(errs, fmt.Errorf("head_dim %d is odd", c.HeadDim))
+	}
+	if c.Vocab < c.Leaves {
+		errs = append(errs, fmt.Errorf("vocab %d is less than %d leaves", c.Vocab, c.Leaves))
+	}
+	if c.NormEps <= 0 || c.Rope.Theta <= 0 {
+		errs = append(errs, fmt.Errorf("norm_eps %g and rope theta %g must be positive", c.NormEps, c.Rope.Theta))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("model %s: %w", c.Name, errors.Join(errs...))
+	}
+	return nil
+}
+
+// KVBytesPerToken is the KV cache of one token over all layers, in f32.
+func (c Config) KVBytesPerToken() int64 {
+	return 2 * 4 * int64(c.Layers) * int64(c.KVHeads) * int64(c.HeadDim)
+}
+
+// VocabRange is the part [from, to) of the vocabulary that leaf holds in the
+// embedding and the head.
+func (c Config) VocabRange(leaf int) (from, to int) {
+	return c.Vocab * leaf / c.Leaves, c.Vocab * (leaf + 1) / c.Leaves
+}
