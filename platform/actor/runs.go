@@ -25,8 +25,13 @@ type Started struct {
 // EachRun calls play, on a goroutine of its own, for every run that has not
 // finished and for every run that starts, until the context ends; then it waits
 // for all of them. ready is called when no start can be missed any more. An
-// error of one run is logged and ends that run here, no other.
+// error of one run is logged and ends that run here, no other. A bus that is
+// away before any run is played is asked again.
 func EachRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
+	return bus.Insist(ctx, log, func(ctx context.Context) error { return eachRun(ctx, b, log, ready, play) })
+}
+
+func eachRun(ctx context.Context, b bus.Follower, log *slog.Logger, ready func(), play func(context.Context, Started) error) error {
 	last, err := b.LastSeq(ctx, bus.Runs)
 	if err != nil {
 		return fmt.Errorf("open runs: %w", err)

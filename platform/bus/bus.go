@@ -125,7 +125,8 @@ type Work interface {
 type Consumer interface {
 	Consume(ctx context.Context, s Stream, durable string, filters ...string) (Work, error)
 	// Waiting counts the messages that were not delivered under a durable name
-	// yet, or not acknowledged; 0 for a name that nobody has used.
+	// yet, or not acknowledged; 0 for a name that nobody has used. It may lag
+	// behind for a moment.
 	Waiting(ctx context.Context, s Stream, durable string) (uint64, error)
 }
 
@@ -179,6 +180,13 @@ var ErrClosed = errors.New("bus: closed")
 
 // ErrTaken is returned by Append and Put when another one was there first.
 var ErrTaken = errors.New("bus: another one was there first")
+
+// ErrAway wraps the error of a call that the bus did not answer, or could not
+// carry out at the moment: it is cut off, a server is gone, a cluster elects a
+// leader, its disk is full. What the call was to do may be done or not. The same
+// call may succeed later; Insist makes it again. An error that wraps neither
+// this one nor the context's does not get better by waiting.
+var ErrAway = errors.New("bus: away")
 
 // ErrSubject is returned for a subject or filter that no stream holds or that
 // is not well formed.

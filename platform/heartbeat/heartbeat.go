@@ -71,6 +71,10 @@ func NewWatch(b bus.Signaller, log *slog.Logger, name string, after time.Duratio
 
 // Run hears heartbeats until the context ends.
 func (w *Watch) Run(ctx context.Context) error {
+	return bus.Insist(ctx, w.log, w.listen)
+}
+
+func (w *Watch) listen(ctx context.Context) error {
 	sub, err := w.bus.Listen(ctx, "spot.signal.heartbeat.>")
 	if err != nil {
 		return err

@@ -36,8 +36,10 @@ type Options struct {
 const DefaultTTL = 3 * time.Second
 
 // Hold calls lead each time that this process gets the lease, until the context
-// ends or lead returns an error. The context of lead ends when the lease is
-// lost. When lead returns, the lease is given back at once.
+// ends or lead returns an error that does not get better by waiting. The context
+// of lead ends when the lease is lost. When lead returns, the lease is given back
+// at once. A lead that failed because the bus is away (bus.ErrAway) stands by for
+// as long as a lease lasts, so that somebody else may try, and tries again.
 func Hold(ctx context.Context, o Options, lead func(context.Context) error) error {
 	if o.TTL <= 0 {
 		o.TTL = DefaultTTL
@@ -133,7 +135,11 @@ func (c *candidate) hold(ctx context.Context, lead func(context.Context) error) 
 		select {
 		case err := <-done:
 			c.giveBack(ctx)
-			if err != nil && leading.Err() == nil {
+			switch {
+			case err == nil || leading.Err() != nil:
+			case errors.Is(err, bus.ErrAway):
+				c.rest(ctx, err)
+			default:
 				return fmt.Errorf("while it held the lease %s: %w", c.Name, err)
 			}
 			return nil
@@ -145,6 +151,15 @@ func (c *candidate) hold(ctx context.Context, lead func(context.Context) error) 
 				return c.lost(<-done)
 			}
 		}
+	}
+}
+
+// rest leaves the lease to others for a while.
+func (c *candidate) rest(ctx context.Context, why error) {
+	c.Log.Warn("the bus does not answer; stand by and try again", "lease", c.Name, "in", c.TTL, "error", why)
+	select {
+	case <-time.After(c.TTL):
+	case <-ctx.Done():
 	}
 }
 

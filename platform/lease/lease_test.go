@@ -143,6 +143,45 @@ func TestAnErrorEndsTheWork(t *testing.T) {
 	})
 }
 
+// TestABusThatIsAway ends the work and not the process: the lease goes to whoever
+// else wants it, and comes back when it is free again.
+func TestABusThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New(membus.Options{})
+		defer b.Close()
+		d := &diary{began: time.Now()}
+		two, stopTwo := context.WithCancel(t.Context())
+		one, stopOne := context.WithCancel(t.Context())
+		var ended sync.WaitGroup
+		hold := func(ctx context.Context, name string, lead func(context.Context) error) {
+			ended.Go(func() {
+				if err := lease.Hold(ctx, options(b, name), lead); !errors.Is(err, context.Canceled) {
+					t.Errorf("%s ends with %v", name, err)
+				}
+			})
+		}
+		attempts := 0
+		hold(one, "one", func(ctx context.Context) error {
+			if attempts++; attempts < 3 {
+				d.note("one fails", 0)
+				return fmt.Errorf("follow: %w", bus.ErrAway)
+			}
+			return d.lead("one")(ctx)
+		})
+		time.Sleep(3700 * time.Millisecond)
+		hold(two, "two", d.lead("two"))
+		time.Sleep(10 * time.Second)
+		stopTwo()
+		time.Sleep(10 * time.Second)
+		stopOne()
+		ended.Wait()
+		want := []string{"0.0 one fails", "3.0 one fails", "3.7 two leads", "13.7 two stops", "14.0 one leads", "23.7 one stops"}
+		if !slices.Equal(d.entries, want) {
+			t.Errorf("%q, want %q", d.entries, want)
+		}
+	})
+}
+
 // TestItEndsWithTheBus.
 func TestItEndsWithTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -26,8 +27,14 @@ type Bus interface {
 }
 
 // Answer says who is here to every roll call, until the context ends. ready is
-// called when no call can be missed any more.
+// called when no call can be missed any more. While the bus is away nobody hears
+// an answer; then it goes on, and ready is called again.
 func Answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) error {
+	quiet := slog.New(slog.DiscardHandler) // the bus itself says that it is away
+	return bus.Insist(ctx, quiet, func(ctx context.Context) error { return answer(ctx, b, who, ready) })
+}
+
+func answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) error {
 	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectRollCalled)
 	if err != nil {
 		return fmt.Errorf("follow roll calls: %w", err)
@@ -49,20 +56,21 @@ func Answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) 
 }
 
 // Call asks who is here and collects answers until enough says so or wait, in
-// wall time, is over. An error says nothing about who is here.
+// wall time, is over. An error says nothing about who is here; a bus on which the
+// question cannot be asked within the wait is away (bus.ErrAway).
 func Call(caller context.Context, b Bus, wait time.Duration, enough func([]event.ServicePresent) bool) ([]event.ServicePresent, error) {
 	ctx, cancel := context.WithTimeout(caller, wait)
 	defer cancel()
 	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectPresent)
 	if err != nil {
-		return nil, fmt.Errorf("follow answers to the roll call: %w", err)
+		return nil, fmt.Errorf("follow answers to the roll call: %w", unasked(caller, err))
 	}
 	defer sub.Stop()
 	call := event.RollCalled{Call: rand.Text()}
 	again := time.NewTicker(repeat)
 	defer again.Stop()
 	if _, err := control.Publish(ctx, b, call); err != nil {
-		return nil, err
+		return nil, unasked(caller, err)
 	}
 	present := make(map[string]event.ServicePresent)
 	for {
@@ -87,6 +95,14 @@ func Call(caller context.Context, b Bus, wait time.Duration, enough func([]event
 			}
 		}
 	}
+}
+
+// unasked is the error of a question whose wait, not the caller's, is over.
+func unasked(caller context.Context, err error) error {
+	if caller.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, bus.ErrAway) {
+		return fmt.Errorf("%w: the roll cannot be called: %w", bus.ErrAway, err)
+	}
+	return err
 }
 
 // repeat is the pause between calls, in wall time.

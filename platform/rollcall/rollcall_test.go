@@ -12,6 +12,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/bustest"
 	"github.com/spotserve/spotserve/platform/bus/membus"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -160,4 +161,38 @@ func TestAnswerOutlivesMistakes(t *testing.T) {
 			t.Errorf("it ends with %v", err)
 		}
 	})
+}
+
+// TestABusThatIsAway is no answer: whoever asks is told so, and whoever answers
+// goes on when it is back.
+func TestABusThatIsAway(t *testing.T) {
+	hall(t, func(t *testing.T, b *membus.Bus) {
+		began := time.Now()
+		flaky := &bustest.Flaky{Bus: b, Away: func(int64) bool { return time.Since(began) < time.Minute }}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			if err := rollcall.Answer(ctx, flaky, event.ServicePresent{Service: "planner"}, func() {}); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}()
+		one := func(p []event.ServicePresent) bool { return len(p) == 1 }
+		if present, err := rollcall.Call(t.Context(), flaky, time.Second, one); !errors.Is(err, bus.ErrAway) {
+			t.Errorf("%v, %v; want that the bus is away", names(present), err)
+		}
+		if present, err := rollcall.Call(t.Context(), mute{b}, time.Second, one); !errors.Is(err, bus.ErrAway) {
+			t.Errorf("%v, %v; want that the bus is away when it says nothing", names(present), err)
+		}
+		if present, err := rollcall.Call(t.Context(), b, 2*time.Minute, one); err != nil || len(present) != 1 {
+			t.Errorf("%v, %v; want the planner", names(present), err)
+		}
+	})
+}
+
+// mute is a bus that never answers.
+type mute struct{ *membus.Bus }
+
+func (mute) PublishWait(ctx context.Context, _ bus.Outgoing) (uint64, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/bustest"
 	"github.com/spotserve/spotserve/platform/bus/membus"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
@@ -88,6 +89,28 @@ func TestWhoAnswersIsReady(t *testing.T) {
 			t.Error("ready after its end")
 		}
 	})
+}
+
+// TestTheBusIsAway at any call as it begins: it stands by and answers roll calls
+// all the same.
+func TestTheBusIsAway(t *testing.T) {
+	for from := range int64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			b := membus.New(membus.Options{})
+			defer b.Close()
+			ready := new(obs.Readiness)
+			_, stop := start(t, &bustest.Flaky{Bus: b, Away: func(call int64) bool { return from < call && call <= from+10 }}, ready)
+			if err := ready.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			present, err := rollcall.Call(t.Context(), b, time.Minute, func(p []event.ServicePresent) bool { return len(p) == 1 })
+			if err != nil || len(present) != 1 {
+				t.Errorf("away from call %d on: %v, %v", from+1, present, err)
+			}
+			stop()
+		})
+	}
 }
 
 // TestFinishesARun that is stopped, and ends in the midst of another.

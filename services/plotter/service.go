@@ -72,7 +72,9 @@ func Setup(g *run.Group, o Options) error {
 	}
 	following := o.Ready.Add("plotter: bus")
 	ctx, cancel := context.WithCancel(context.Background())
-	g.Add(func() error { return s.run(ctx, following) }, func(error) { cancel() })
+	g.Add(func() error {
+		return bus.Insist(ctx, o.Log, func(ctx context.Context) error { return s.run(ctx, following) })
+	}, func(error) { cancel() })
 	return nil
 }
 

@@ -76,9 +76,15 @@ func onStage(t *testing.T, test func(t *testing.T, s *stage)) {
 // start starts a replayer.
 func (s *stage) start() {
 	s.t.Helper()
+	s.startOn(s.bus)
+}
+
+// startOn starts a replayer that sees the bus in its own way.
+func (s *stage) startOn(b tracereplayer.Bus) {
+	s.t.Helper()
 	var g run.Group
 	err := tracereplayer.Setup(&g, tracereplayer.Options{
-		Bus: s.bus, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(), Ready: &s.ready, Holder: rand.Text(),
+		Bus: b, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(), Ready: &s.ready, Holder: rand.Text(),
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -217,16 +217,10 @@ func waitingIsWhatIsLeft(t *testing.T, open New) {
 	b := start(t, open, Options{})
 	wait := func(want uint64) {
 		t.Helper()
-		for { // an acknowledgement is on its way for a moment
-			n, err := b.Waiting(within(t), bus.Runs, "collector")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n == want {
-				return
-			}
-			if n < want {
-				t.Fatalf("%d messages wait; want %d", n, want)
+		for n, ctx := want+1, within(t); n != want; { // both publication and acknowledgement are on their way for a moment
+			var err error
+			if n, err = b.Waiting(ctx, bus.Runs, "collector"); err != nil {
+				t.Fatalf("%d messages wait, want %d: %v", n, want, err)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}

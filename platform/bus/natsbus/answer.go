@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,7 +23,7 @@ func parseAnswer(m *nats.Msg) (seq uint64, halt bool, err error) {
 		return 0, false, fmt.Errorf("the server's answer %.100q: %w", m.Data, err)
 	}
 	switch {
-	case answer.Error != nil && answer.Error.Code == http.StatusServiceUnavailable:
+	case answer.Error != nil && isBusy(answer.Error):
 		return 0, true, nil
 	case answer.Error != nil:
 		return 0, false, answer.Error

@@ -109,7 +109,8 @@ func (l *link) conn(ctx, open context.Context) (*conn, error) {
 	}
 }
 
-// do calls f with a connection, again if the connection was lost meanwhile.
+// do calls f with a connection, again if the connection was lost meanwhile. If
+// the bus does not answer, the error wraps bus.ErrAway.
 func (l *link) do(ctx, open context.Context, f func(*conn) error) error {
 	for {
 		c, err := l.conn(ctx, open)
@@ -117,7 +118,7 @@ func (l *link) do(ctx, open context.Context, f func(*conn) error) error {
 			return err
 		}
 		if err := f(c); err == nil || !c.nc.IsClosed() {
-			return err
+			return away(ctx, err)
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (o *outbox) settle(c *conn, number uint64, answer *nats.Msg) {
 			o.resumeAt = time.Now().Add(haltFor)
 		}
 	case err != nil:
-		o.finish(e, outcome{err: fmt.Errorf("bus: publish %s: %w", e.m.Subject, err)})
+		o.finish(e, outcome{err: fmt.Errorf("bus: publish %s: %w", e.m.Subject, away(context.Background(), err))})
 	default:
 		o.finish(e, outcome{seq: seq})
 	}
@@ -237,7 +237,7 @@ func (o *outbox) gaveUp(e *entry) error {
 	if o.conn.nc.IsClosed() {
 		why = "there is no connection"
 	}
-	return fmt.Errorf("bus: publish %s: NATS %s did not store it within %v: %s", e.m.Subject, o.options.where(), o.options.PublishWait, why)
+	return fmt.Errorf("%w: publish %s: NATS %s did not store it within %v: %s", bus.ErrAway, e.m.Subject, o.options.where(), o.options.PublishWait, why)
 }
 
 // takeFailure returns a failure once. The lock is held.

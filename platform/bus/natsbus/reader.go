@@ -3,7 +3,6 @@ package natsbus
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -148,10 +147,3 @@ func consume(src source, c *conn, consumer jetstream.Consumer) error {
 
 // errPosition says that a stream is not the one that was read before.
 var errPosition = errors.New("the stream was lost and made anew")
-
-// isFinal reports whether trying again is of no use.
-func isFinal(err error) bool {
-	var api *jetstream.APIError
-	return errors.Is(err, errPosition) || errors.Is(err, bus.ErrClosed) ||
-		errors.As(err, &api) && api.Code >= http.StatusBadRequest && api.Code < http.StatusInternalServerError
-}

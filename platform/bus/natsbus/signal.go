@@ -60,6 +60,7 @@ func (b *Bus) listen(f *feed.Feed[bus.Message], filter string, listening chan<- 
 		if err == nil {
 			err = listenOn(c, f, filter, func() { tell(nil) })
 		}
+		err = away(ctx, err)
 		tell(err)
 		if err != nil && first {
 			return err

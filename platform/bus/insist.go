@@ -1,0 +1,31 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// The pauses of Insist, in wall time.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// Insist calls f until its error is none that wraps ErrAway, and returns that
+// one, or the context's. The pauses between the calls grow.
+func Insist(ctx context.Context, log *slog.Logger, f func(context.Context) error) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := f(ctx)
+		if !errors.Is(err, ErrAway) {
+			return err
+		}
+		log.Warn("the bus does not answer", "again_in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
