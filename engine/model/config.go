@@ -69,20 +69,23 @@ type Rope struct {
 // Validate says what is wrong with c; nil if it can be computed.
 func (c Config) Validate() error {
 	var errs []error
-	positive := func(name string, v int) {
-		if v <= 0 {
-			errs = append(errs, fmt.Errorf("%s is %d, must be positive", name, v))
+	within := func(name string, v, most int) {
+		if v <= 0 || v > most {
+			errs = append(errs, fmt.Errorf("%s is %d, must be 1 to %d", name, v, most))
 		}
 	}
-	positive("layers", c.Layers)
-	positive("hidden", c.Hidden)
-	positive("heads", c.Heads)
-	positive("kv_heads", c.KVHeads)
-	positive("head_dim", c.HeadDim)
-	positive("ffn", c.FFN)
-	positive("vocab", c.Vocab)
-	positive("context", c.Context)
-	positive("leaves", c.Leaves)
+	within("layers", c.Layers, 1<<12)
+	within("hidden", c.Hidden, 1<<18)
+	within("heads", c.Heads, 1<<12)
+	within("kv_heads", c.KVHeads, 1<<12)
+	within("head_dim", c.HeadDim, 1<<12)
+	within("ffn", c.FFN, 1<<20)
+	within("vocab", c.Vocab, 1<<24)
+	within("context", c.Context, 1<<28)
+	within("leaves", c.Leaves, 1<<12)
+	if c.DType != F32 && c.DType != BF16 {
+		errs = append(errs, fmt.Errorf("element type %d is unknown, must be %d (f32) or %d (bf16)", c.DType, F32, BF16))
+	}
 	if len(errs) > 0 {
 		return fmt.Errorf("model %s: %w", c.Name, errors.Join(errs...))
 	}
@@ -106,11 +109,38 @@ func (c Config) Validate() error {
 	if c.Vocab < c.Leaves {
 		errs = append(errs, fmt.Errorf("vocab %d is less than %d leaves", c.Vocab, c.Leaves))
 	}
-	if c.NormEps <= 0 || c.Rope.Theta <= 0 {
-		errs = append(errs, fmt.Errorf("norm_eps %g and rope theta %g must be positive", c.NormEps, c.Rope.Theta))
+	if !(c.NormEps > 0 && c.NormEps < 1) {
+		errs = append(errs, fmt.Errorf("norm_eps is %g, must be above 0 and below 1", c.NormEps))
+	}
+	if err := c.Rope.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	for _, id := range append([]int{c.BOS}, c.EOS...) {
+		if id >= c.Vocab || id < -1 {
+			errs = append(errs, fmt.Errorf("special token %d is outside the vocabulary of %d", id, c.Vocab))
+		}
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("model %s: %w", c.Name, errors.Join(errs...))
+	}
+	return nil
+}
+
+func (r Rope) validate() error {
+	if !(r.Theta >= 1 && r.Theta <= 1e15) {
+		return fmt.Errorf("rope theta is %g, must be 1 to 1e15", r.Theta)
+	}
+	if r.Factor == 0 {
+		return nil
+	}
+	if !(r.Factor >= 1 && r.Factor <= 1e6) {
+		return fmt.Errorf("rope factor is %g, must be 1 to 1e6, or 0 for none", r.Factor)
+	}
+	if !(r.LowFreqFactor > 0 && r.HighFreqFactor > r.LowFreqFactor && r.HighFreqFactor <= 1e6) {
+		return fmt.Errorf("rope low_freq_factor is %g and high_freq_factor %g, must be positive, rising and at most 1e6", r.LowFreqFactor, r.HighFreqFactor)
+	}
+	if r.OriginalContext <= 0 {
+		return fmt.Errorf("rope original context is %d, must be positive", r.OriginalContext)
 	}
 	return nil
 }
