@@ -113,7 +113,13 @@ type PipelineStart struct {
 	// are complete, as long as it does not get there first.
 	EngineReadyAt vtime.Time
 	StagesReadyAt []vtime.Time
-	Resume        []AssignedRequest // an interrupted batch with its KV cache
+	// Resume is an interrupted batch with its KV cache. In a measured run every
+	// node of the pipeline gets it, since each fetches its part of the cache; in
+	// a profiled one the leader does.
+	Resume []AssignedRequest
+	// Devices are all placements of the pipeline, in the order of the positions:
+	// whom the shards of a measured run talk to. A profiled run names none.
+	Devices []topology.Placement
 }
 
 // ContextReadyAt is when all stages have their context.

@@ -157,6 +157,7 @@ func pipelineStartOut(c *check, p event.PipelineStart) *pb.PipelineStart {
 		EngineReadyAtNs: int64(p.EngineReadyAt),
 		StagesReadyAtNs: same[int64](p.StagesReadyAt),
 		Resume:          list(c, "resume", p.Resume, assignedRequestOut),
+		Devices:         list(c, "devices", p.Devices, placementOut),
 	}
 }
 
@@ -167,5 +168,6 @@ func pipelineStartIn(c *check, m *pb.PipelineStart) event.PipelineStart {
 		EngineReadyAt: vtime.Time(m.EngineReadyAtNs),
 		StagesReadyAt: same[vtime.Time](m.StagesReadyAtNs),
 		Resume:        list(c, "resume", m.Resume, assignedRequestIn),
+		Devices:       list(c, "devices", m.Devices, placementIn),
 	}
 }

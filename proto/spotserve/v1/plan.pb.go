@@ -1032,7 +1032,9 @@ type PipelineStart struct {
 	// When each stage has all its context.
 	StagesReadyAtNs []int64 `protobuf:"varint,6,rep,packed,name=stages_ready_at_ns,json=stagesReadyAtNs,proto3" json:"stages_ready_at_ns,omitempty"`
 	// An interrupted batch with its KV cache.
-	Resume        []*AssignedRequest `protobuf:"bytes,5,rep,name=resume,proto3" json:"resume,omitempty"`
+	Resume []*AssignedRequest `protobuf:"bytes,5,rep,name=resume,proto3" json:"resume,omitempty"`
+	// All placements of the pipeline, by position, where an engine computes.
+	Devices       []*Placement `protobuf:"bytes,7,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1098,6 +1100,13 @@ func (x *PipelineStart) GetStagesReadyAtNs() []int64 {
 func (x *PipelineStart) GetResume() []*AssignedRequest {
 	if x != nil {
 		return x.Resume
+	}
+	return nil
+}
+
+func (x *PipelineStart) GetDevices() []*Placement {
+	if x != nil {
+		return x.Devices
 	}
 	return nil
 }
@@ -1933,13 +1942,14 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x05steps\x18\x06 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x129\n" +
 	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\x12\x12\n" +
 	"\x04keep\x18\b \x03(\x03R\x04keep\x12\x1b\n" +
-	"\tkv_tokens\x18\t \x01(\x03R\bkvTokens\"\xda\x01\n" +
+	"\tkv_tokens\x18\t \x01(\x03R\bkvTokens\"\x8d\x02\n" +
 	"\rPipelineStart\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
 	"\x12engine_ready_at_ns\x18\x03 \x01(\x03R\x0fengineReadyAtNs\x12+\n" +
 	"\x12stages_ready_at_ns\x18\x06 \x03(\x03R\x0fstagesReadyAtNs\x125\n" +
-	"\x06resume\x18\x05 \x03(\v2\x1d.spotserve.v1.AssignedRequestR\x06resumeJ\x04\b\x04\x10\x05\"\x93\x01\n" +
+	"\x06resume\x18\x05 \x03(\v2\x1d.spotserve.v1.AssignedRequestR\x06resume\x121\n" +
+	"\adevices\x18\a \x03(\v2\x17.spotserve.v1.PlacementR\adevicesJ\x04\b\x04\x10\x05\"\x93\x01\n" +
 	"\x0fAssignedRequest\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12#\n" +
@@ -2060,17 +2070,18 @@ var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	10, // 15: spotserve.v1.ApplyMigration.steps:type_name -> spotserve.v1.MigrationStep
 	12, // 16: spotserve.v1.ApplyMigration.pipelines:type_name -> spotserve.v1.PipelineStart
 	13, // 17: spotserve.v1.PipelineStart.resume:type_name -> spotserve.v1.AssignedRequest
-	1,  // 18: spotserve.v1.AssignRequests.epoch:type_name -> spotserve.v1.Epoch
-	13, // 19: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
-	1,  // 20: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
-	1,  // 21: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
-	24, // 22: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
-	25, // 23: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	5,  // 18: spotserve.v1.PipelineStart.devices:type_name -> spotserve.v1.Placement
+	1,  // 19: spotserve.v1.AssignRequests.epoch:type_name -> spotserve.v1.Epoch
+	13, // 20: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
+	1,  // 21: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
+	1,  // 22: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
+	24, // 23: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
+	25, // 24: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_plan_proto_init() }
