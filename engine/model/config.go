@@ -155,3 +155,24 @@ func (c Config) KVBytesPerToken() int64 {
 func (c Config) VocabRange(leaf int) (from, to int) {
 	return c.Vocab * leaf / c.Leaves, c.Vocab * (leaf + 1) / c.Leaves
 }
+
+// DefaultLeaves is the G to cut a model by when nobody asks for another: the
+// largest power of two up to 8 that divides its KV heads and its feed-forward
+// width.
+func (c Config) DefaultLeaves() int {
+	g := 8
+	for g > 1 && (c.KVHeads%g != 0 || c.FFN%g != 0) {
+		g /= 2
+	}
+	return g
+}
+
+// ReadOptions are the choices of who opens a checkpoint.
+type ReadOptions struct {
+	// Leaves is G; 0 is DefaultLeaves.
+	Leaves int
+	// BF16 rounds matrices to bf16 where the file has more: half the memory for
+	// other tokens than the file's. Else elements keep their values: matrices are
+	// BF16 if all of the file's are, F32 if not.
+	BF16 bool
+}

@@ -266,3 +266,14 @@ func BenchmarkSynthetic(b *testing.B) {
 		}
 	}
 }
+
+func TestDefaultLeaves(t *testing.T) {
+	for _, tt := range []struct{ kv, ffn, want int }{
+		{8, 14336, 8}, {32, 11008, 8}, {4, 2048, 4}, {6, 2048, 2}, {5, 2048, 1}, {8, 2044, 4}, {8, 2047, 1},
+	} {
+		c := model.Config{KVHeads: tt.kv, Heads: tt.kv, FFN: tt.ffn}
+		if got := c.DefaultLeaves(); got != tt.want {
+			t.Errorf("%d KV heads, ffn %d: %d leaves, want %d", tt.kv, tt.ffn, got, tt.want)
+		}
+	}
+}
