@@ -1,0 +1,63 @@
+// Package book is the address book of the data plane: where in the network the
+// nodes' weights and KV caches are to be had. It lies in the bus's key-value
+// bucket, one entry a node, written by the process that stands for it last.
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// prefix comes before a node's name in its key.
+const prefix = "data."
+
+// Book reads and writes the entries.
+type Book struct{ Keys bus.KeyValue }
+
+// Put enters the address of a node, "host:port".
+func (b Book) Put(ctx context.Context, node, address string) error {
+	for {
+		_, revision, err := b.Keys.Get(ctx, key(node))
+		if err != nil {
+			return fmt.Errorf("address of node %s: %w", node, err)
+		}
+		_, err = b.Keys.Put(ctx, key(node), []byte(address), revision)
+		if errors.Is(err, bus.ErrTaken) {
+			continue // another process entered itself meanwhile: the last one counts
+		} else if err != nil {
+			return fmt.Errorf("address of node %s: %w", node, err)
+		}
+		return nil
+	}
+}
+
+// Get returns the address of a node. A node that never entered one is an error.
+func (b Book) Get(ctx context.Context, node string) (address string, err error) {
+	value, revision, err := b.Keys.Get(ctx, key(node))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("address of node %s: %w", node, err)
+	case revision == 0 || len(value) == 0:
+		return "", fmt.Errorf("address of node %s: none is known under key %s", node, key(node))
+	}
+	return string(value), nil
+}
+
+// key writes what a key must not hold as = and two hexadecimal digits.
+func key(node string) string {
+	var k strings.Builder
+	k.WriteString(prefix)
+	for i := range len(node) {
+		switch c := node[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+			k.WriteByte(c)
+		default:
+			fmt.Fprintf(&k, "=%02x", c)
+		}
+	}
+	return k.String()
+}

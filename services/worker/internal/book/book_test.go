@@ -1,0 +1,40 @@
+package book
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spotserve/spotserve/platform/bus/membus"
+)
+
+func TestTheLastEntryCounts(t *testing.T) {
+	b := membus.New(membus.Options{})
+	defer b.Close()
+	book := Book{b}
+	if _, err := book.Get(t.Context(), "node-1"); err == nil || !strings.Contains(err.Error(), "node-1") {
+		t.Errorf("a node that nobody entered: %v", err)
+	}
+	for _, address := range []string{"127.0.0.1:1", "127.0.0.1:2"} {
+		if err := book.Put(t.Context(), "node-1", address); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := book.Get(t.Context(), "node-1"); err != nil || got != address {
+			t.Errorf("got %q, %v, want %q", got, err, address)
+		}
+	}
+}
+
+// TestKeysDiffer: nodes' names may hold what keys must not.
+func TestKeysDiffer(t *testing.T) {
+	seen := make(map[string]string)
+	for _, node := range []string{"a", "A", "a.b", "a=2eb", "a=b", "a b", "10.0.0.1:80", "~", "a/b", "a_b", "a-b"} {
+		k := key(node)
+		if before, taken := seen[k]; taken {
+			t.Errorf("%q and %q have the key %q", before, node, k)
+		}
+		seen[k] = node
+		if strings.Trim(k, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.") != "" {
+			t.Errorf("%q has the key %q", node, k)
+		}
+	}
+}
