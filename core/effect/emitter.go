@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
 )
@@ -33,6 +34,9 @@ func (e *Emitter) Timer(name string, at vtime.Time) {
 func (e *Emitter) Completion(name string, at vtime.Time) {
 	e.out = append(e.out, Effect{Timer: SetTimer{Timer: name, At: at, Completion: true}})
 }
+
+// Do asks the node's engine for something.
+func (e *Emitter) Do(op engineop.Op) { e.out = append(e.out, Effect{Engine: op}) }
 
 // Take returns the effects collected since the last call. They are valid until
 // the emitter collects again: a driver carries them out before the next step.

@@ -98,7 +98,7 @@ func ClassOf(b Body) Class {
 	case RunStarted, AcquisitionNoticed, InstanceAcquired, PreemptionNoticed, InstanceLost, ThroughputRequired, RunEnded,
 		PreemptionCancelled, RebalanceRecommended, SpotCapacityOffered, SpotCapacityWithdrawn, InstanceLaunched, WorkerSilent, WorkerJoined:
 		return classFleet
-	case ApplyMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain, RequestFleet:
+	case ApplyMigration, PrepareMigration, AssignRequests, ArrangeInterruption, StopPipeline, Drain, RequestFleet:
 		return classDispatch
 	default:
 		return classResponse

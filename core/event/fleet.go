@@ -79,8 +79,10 @@ type RequestID uint64
 // RequestArrived hands a request over: from here on it is accepted.
 type RequestArrived struct {
 	Request      RequestID
-	PromptTokens int
-	OutputTokens int
+	PromptTokens int // 0 of a prompt that is text, until the planner bounds it
+	OutputTokens int // the most, in a measured run; 0 there: the run's
+	// Prompt is what a measured run answers; nil draws PromptTokens tokens.
+	Prompt *experiment.Prompt
 }
 
 // Kind implements Body.

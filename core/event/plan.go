@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -104,6 +105,23 @@ type ApplyMigration struct {
 	Keep       []int                // pipelines of this node that run on untouched
 }
 
+// PrepareMigration tells a node, in a measured run, what the migration that is
+// being arranged is expected to bring it. It may fetch that ahead; what then
+// happens is up to the ApplyMigration that follows.
+type PrepareMigration struct {
+	Config     topology.ParallelConfig
+	Placements []topology.Placement // of this node's devices
+	Steps      []migrate.Step       // that this node receives
+	// Resume are the requests whose KV cache is expected to come, by pipeline.
+	Resume []PreparedPipeline
+}
+
+// PreparedPipeline lists the requests that a pipeline is expected to inherit.
+type PreparedPipeline struct {
+	Pipeline int
+	Requests []RequestID
+}
+
 // PipelineStart says how one pipeline comes up.
 type PipelineStart struct {
 	Pipeline int
@@ -137,6 +155,10 @@ type AssignedRequest struct {
 	PromptTokens int
 	OutputTokens int
 	Committed    int // tokens that are already generated and kept
+	// Prompt and Output, the committed tokens, go to the leader of a pipeline in
+	// a measured run.
+	Prompt *experiment.Prompt
+	Output []int32
 }
 
 // AssignRequests puts requests into a pipeline's pool.
@@ -198,16 +220,26 @@ type RequestRecord struct {
 	Config       topology.ParallelConfig
 }
 
-// RequestCompleted ends a request with its answer.
-type RequestCompleted struct{ Record RequestRecord }
+// RequestCompleted ends a request with its answer. What it says is known of a
+// measured run only; Name is the user's id of the request.
+type RequestCompleted struct {
+	Record RequestRecord
+	Name   string
+	Output []int32
+	Text   string // of Output, where the model has a tokenizer
+}
 
 // RequestUnfinished ends a request because its run is over.
-type RequestUnfinished struct{ Record RequestRecord }
+type RequestUnfinished struct {
+	Record RequestRecord
+	Name   string
+}
 
 // RequestRefused ends a request that cannot be served at all.
 type RequestRefused struct {
 	Request RequestID
 	Reason  string
+	Name    string // the user's id of the request
 }
 
 // NodeTimeAccounted is one stretch of a node's life that is paid for.
@@ -234,6 +266,7 @@ type RunFinished struct {
 	TokensRecomputed int
 	CostUSD          float64
 	TokensServed     int // prompt and output tokens of completed requests
+	TokensChanged    int // committed tokens that were told again with another value: a defect
 }
 
 // Kind implements Body.
@@ -243,6 +276,7 @@ func (WorkerSilent) Kind() Kind        { return "worker_silent" }
 func (ConfigChosen) Kind() Kind        { return "config_chosen" }
 func (MigrationPlanned) Kind() Kind    { return "migration_planned" }
 func (ApplyMigration) Kind() Kind      { return "apply_migration" }
+func (PrepareMigration) Kind() Kind    { return "prepare_migration" }
 func (AssignRequests) Kind() Kind      { return "assign_requests" }
 func (ArrangeInterruption) Kind() Kind { return "arrange_interruption" }
 func (StopPipeline) Kind() Kind        { return "stop_pipeline" }

@@ -42,6 +42,23 @@ type TokensCommitted struct {
 	Batch    uint64
 	Tokens   int
 	At       vtime.Time
+	// Generated is what a measured run has kept; Tokens is then the most of one
+	// request since the batch started.
+	Generated []Generated
+}
+
+// Generated is a part of a request's answer in a measured run.
+type Generated struct {
+	Request RequestID
+	From    int     // place of the first token in the answer
+	Tokens  []int32 // that follow
+	Done    bool    // the answer ends with them
+	// Text is the whole answer, at its end, where the model has a tokenizer.
+	Text string
+	// PromptTokens is the length of a prompt that came as text, at the end.
+	PromptTokens int
+	// Refused is why the request cannot be answered at all.
+	Refused string
 }
 
 // BatchCompleted says that all requests of a batch are answered.
@@ -52,6 +69,7 @@ type BatchCompleted struct {
 	Requests  []RequestID
 	StartedAt vtime.Time
 	EndedAt   vtime.Time
+	Generated []Generated // in a measured run: what no commit has told of
 }
 
 // RequestsJoined says which requests joined a continuous batch at a token
@@ -75,6 +93,8 @@ type RequestsLeft struct {
 	Requests []RequestID
 	Tokens   int // decoding iterations of the batch so far
 	At       vtime.Time
+	// Generated in a measured run: what no commit has told of.
+	Generated []Generated
 }
 
 // Progress is how far an interrupted request has come.
@@ -94,6 +114,7 @@ type PipelineExited struct {
 	Computed    int
 	Interrupted []Progress  // its requests, with their KV cache on the pipeline
 	Unprocessed []RequestID // of the pool
+	Generated   []Generated // in a measured run: what no commit has told of
 }
 
 // WatermarkAdvanced carries nothing but its envelope's watermark.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
@@ -152,6 +153,13 @@ type Spec struct {
 	Provision    Provision
 	Provisioning Provisioning // of a closed loop
 
+	Compute     Compute
+	Transformer *TransformerModel // nil in a profiled run
+	// Forced are the configurations to go through, one a change of the fleet,
+	// instead of what the controller would choose; one that does not fit is passed
+	// over. None in an experiment; tests of the engine have some.
+	Forced []topology.ParallelConfig
+
 	// Sweep is the run's point in the sweep that it belongs to; none elsewhere.
 	Sweep []SweepValue
 
@@ -190,6 +198,7 @@ type Arrival struct {
 	At           vtime.Time
 	PromptTokens int
 	OutputTokens int
+	Prompt       *Prompt // of a measured run; nil draws one of PromptTokens
 }
 
 // Timeline is what the trace-replayer plays: both lists ascend by At.
@@ -198,6 +207,10 @@ type Timeline struct {
 	Arrivals []Arrival
 	End      vtime.Time
 }
+
+// Measured reports whether the run computes tokens, so that durations are what
+// they are.
+func (s Spec) Measured() bool { return s.Compute == Transformer }
 
 // LongestSequence is the most tokens that a request of the run may have, prompt
 // and output.

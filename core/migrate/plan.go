@@ -25,6 +25,9 @@ type Step struct {
 	Stage    int // its stage
 	Layer    int // of model context; -1 for cache
 	Bytes    int64
+	// Leaves is the set of the layer's leaves that have moved when the step ends:
+	// bit i is leaf i. 0 of cache, of a part of a leaf, and beyond 64 leaves.
+	Leaves uint64
 	// After is the modelled time from the plan's begin to the end of the step.
 	After time.Duration
 	// From is the device that holds the piece; the zero Device stands for the
