@@ -27,6 +27,7 @@ type arrivalsPart struct {
 	outputs tokenPlan
 	list    []experiment.Arrival
 	process arrival.Process
+	asked   []prompt // what the requests ask in turn; nil: nobody says
 }
 
 // tokenPlan is what is known of the lengths of all prompts or of all answers.
@@ -94,6 +95,11 @@ func (s *settler) planArrivals() {
 		return
 	}
 	s.arrivals.prompts, s.arrivals.outputs = planned(prompt.Distribution), planned(output.Distribution)
+	if s.arrivals.asked != nil {
+		c.holds("prompt_tokens", !has("prompt_tokens"), "is not used: transformer.prompts says it")
+		c.holds("file", !has("file"), "and transformer.prompts are both given")
+		s.arrivals.prompts = plannedPrompts(s.arrivals.asked)
+	}
 	if a.Kind == arrivalsFromFile {
 		s.planFile(c, has)
 	} else {
@@ -273,5 +279,20 @@ func (r *resolved) loadArrivals() error {
 			a.list[i].OutputTokens = s.Tokens(uint64(i))
 		}
 	}
+	a.ask()
 	return nil
+}
+
+// ask gives the requests their prompts, in turn.
+func (p *arrivalsPart) ask() {
+	for i := range p.list {
+		if len(p.asked) == 0 {
+			return
+		}
+		asked, a := p.asked[i%len(p.asked)], &p.list[i]
+		a.PromptTokens, a.Prompt = asked.bound(), &experiment.Prompt{Text: asked.text, Tokens: asked.tokens}
+		if asked.maxTokens > 0 {
+			a.OutputTokens = min(a.OutputTokens, asked.maxTokens)
+		}
+	}
 }

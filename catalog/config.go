@@ -115,6 +115,12 @@ func (r *resolved) config() customFile {
 	}
 	f.Trace = r.trace.config()
 	f.Model.value, f.Instance.value, f.Engine.value, f.Profile.value = &r.model, &r.instance, &r.engine, &r.profile
+	f.Measured = "" // its parts are printed
+	if f.Compute = r.file.Compute; r.transforms() {
+		f.Transformer.value = &r.transformer
+	} else {
+		f.Compute = ""
+	}
 	return f
 }
 

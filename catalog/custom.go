@@ -188,9 +188,10 @@ func resolveCustom(lib *library, start event.StartExperiment) (*resolved, error)
 // settler settles an experiment file: it fills in the parts that the file names.
 type settler struct {
 	*resolved
-	lib   *library
-	doc   *document
-	files *files
+	lib      *library
+	doc      *document
+	files    *files
+	measured measuredFile // of a file of spotserve profile; zero without one
 }
 
 // settle reads one run of a document and looks up what it names. Errors are in
@@ -205,14 +206,22 @@ func (d *document) settle(lib *library, root *yaml.Node, files *files, o event.S
 	}
 	s.checkName()
 	s.override(o)
+	s.loadMeasured()
 	s.check()
-	s.loadParts()
+	if len(doc.errs) == 0 || !doc.has("measured") {
+		s.loadParts() // without what was measured, most would seem to be missing
+	}
 	if len(doc.errs) == 0 {
+		s.loadTransformer()
+	}
+	if len(doc.errs) == 0 {
+		s.loadPrompts()
 		s.loadTrace()
 		s.planArrivals()
 	}
 	if len(doc.errs) == 0 {
 		s.loadProfile()
+		s.checkLengths()
 	}
 	if len(doc.errs) == 0 {
 		s.checkFit()
@@ -230,25 +239,36 @@ func (s *settler) seeds() []uint64 {
 
 // loadParts looks up instance, model and engine.
 func (s *settler) loadParts() {
-	i := part(s, "instance", s.file.Instance.node, s.lib.instances, instanceFile{Name: "custom"})
-	m := part(s, "model", s.file.Model.node, s.lib.models, modelFile{Name: "custom", BytesPerElement: 2})
-	e := part(s, "engine", s.file.Engine.node, s.lib.engines, s.lib.engines[defaultEngine])
+	known := s.measured
+	i := part(s, "instance", s.file.Instance.node, s.lib.instances, instanceFile{Name: "custom"}, known.Instance)
+	m := part(s, "model", s.file.Model.node, s.lib.models, modelFile{Name: "custom", BytesPerElement: 2}, known.Model)
+	usual := s.lib.engines[defaultEngine]
+	if s.transforms() {
+		usual = s.lib.engines[transformerEngine]
+	}
+	if known.Engine == nil {
+		known.Engine = &usual
+	}
+	e := part(s, "engine", s.file.Engine.node, s.lib.engines, usual, known.Engine)
 	s.instance, s.model, s.engine = i, m.on(i.GPU), e
 }
 
-// defaultEngine is the catalogue's name of the engine whose values a file need
-// not say.
-const defaultEngine = "fastertransformer-t4"
+// The catalogue's names of the engines whose values a file need not say.
+const (
+	defaultEngine     = "fastertransformer-t4"
+	transformerEngine = "transformer-cpu"
+)
 
 // part is a part of an experiment file that stands under a key: a name of the
-// catalogue, or a mapping over usual values or those of a base. Only the engine
-// may be left out: its usual values are complete.
-func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.Node, known map[string]T, value T) T {
+// catalogue, or a mapping over usual values or those of a base. Where there is a
+// whole one, a mapping without base is over that, and the key may be left out.
+func part[T interface{ checkAll(*checker) }](s *settler, key string, node *yaml.Node, known map[string]T, value T, whole *T) T {
+	if whole != nil {
+		value = *whole
+	}
 	switch {
-	case node == nil && key == "engine":
-		return value
 	case node == nil:
-		s.doc.part("").require(false, "%s is missing: a name of the catalogue, or a mapping", key)
+		s.doc.part("").require(whole != nil, "%s is missing: a name of the catalogue, or a mapping", key)
 		return value
 	case node.Kind != yaml.MappingNode:
 		value, _ = lookUp(s.doc, key, node, known)

@@ -40,6 +40,9 @@ type customFile struct {
 	Instance              named[instanceFile]  `yaml:"instance"`
 	Engine                named[engineFile]    `yaml:"engine"`
 	Profile               profileSource        `yaml:"profile,omitempty"`
+	Compute               string               `yaml:"compute,omitempty"`
+	Transformer           transformerSource    `yaml:"transformer,omitempty"`
+	Measured              string               `yaml:"measured,omitempty"`
 	Sweep                 sweepLists           `yaml:"sweep,omitempty"`
 	SweepPoint            sweepPoint           `yaml:"sweep_point,omitempty"`
 }
@@ -115,6 +118,7 @@ func newCustomFile() customFile {
 		Provision:            provisionFile{Mode: experiment.Replay, SpotStartS: 40, OnDemandStartS: 120},
 		Trace:                traceSource{Market: allSpot},
 		Arrivals:             arrivalSource{Kind: string(arrival.Poisson), CV: 1},
+		Compute:              computeProfiled,
 	}
 }
 
@@ -132,3 +136,10 @@ func (n named[T]) MarshalYAML() (any, error) { return n.value, nil }
 
 // keysOf is what the keys of a mapping in n's place are those of.
 func (named[T]) keysOf() []reflect.Type { return []reflect.Type{reflect.TypeFor[T]()} }
+
+// transformerSource is the part of an experiment that says how tokens are
+// computed; runs that compute none have none.
+type transformerSource struct{ named[transformerFile] }
+
+// IsZero leaves out what a file does not say.
+func (t transformerSource) IsZero() bool { return t.value == nil }

@@ -73,7 +73,7 @@ var refusals = []struct{ rows, want string }{
 	{`instance: {base: g4dn.12xlarge, spot_usd_per_hour: .nan}`, `FILE:1: instance.spot_usd_per_hour is NaN, allowed is 0 to 1e+06`},
 	{`instance: {base: g4dn.12xlarge, gpu: T5}`, `FILE:1: instance.gpu is "T5", of which the catalogue knows no data sheet to estimate a profile from: allowed are A10G, A100-40, A100-80, H100-80, L4, T4, V100, V100-32, or a measured profile`},
 	{`instance: {gpu: T4}`, "FILE:1: instance.gpus is missing, allowed is 1 to 64\nFILE:1: instance.usable_gpu_memory_gb is missing, allowed is above 0 up to 10000\nFILE:1: instance.inter_node_gbit_per_s is missing, allowed is above 0 up to 1e+06\nFILE:1: instance.intra_node_gbit_per_s is missing, allowed is above 0 up to 1e+06"},
-	{`engine: vllm`, `FILE:1: unknown engine "vllm": allowed are assumed-nvme, fastertransformer-t4; did you mean assumed-nvme?`},
+	{`engine: vllm`, `FILE:1: unknown engine "vllm": allowed are assumed-nvme, fastertransformer-t4, transformer-cpu; did you mean assumed-nvme?`},
 	{`engine: {disk_gb_per_s: 0}`, `FILE:1: engine.disk_gb_per_s is 0, allowed is above 0 up to 1000`},
 	{`model: {base: 20B, padded_layers: 44}⏎profile: {estimate: roofline}⏎trace: {fixed: {instances: 3, end_s: 60}}`, `FILE:1: model.min_gpus is 12, and the depths that divide 44 layers make no pipeline of 12 to 12 GPUs with the tensor degrees of profile "T4-20B-roofline"; 16 GPUs would do`},
 	{`trace: {end_s: 60, changes: [{at_s: 0, add_spot: [a]}, {at_s: 0, remove: [a]}]}`, `FILE:1: the fleet never has a GPU`},

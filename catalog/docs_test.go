@@ -36,7 +36,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	parts := []string{"trace", "trace.fixed", "trace.generate", "provision", "arrivals", "arrivals.rescale", "model", "instance", "engine", "profile"}
+	parts := []string{"trace", "trace.fixed", "trace.generate", "provision", "arrivals", "arrivals.rescale", "model", "instance", "engine", "profile", "transformer", "transformer.rope_scaling", "transformer.sampling"}
 	for _, key := range append(sweepKeys(), notSwept...) {
 		if _, length, ok := strings.Cut(key, "_tokens."); ok {
 			if !strings.Contains(section, "`"+length+"`") && length != "distribution" {
@@ -86,10 +86,12 @@ func TestExamplesInTheDocsRun(t *testing.T) {
 	}
 }
 
+// refusalRow is a row of a table of refusals: what is refused, and the answer.
+var refusalRow = regexp.MustCompile("(?m)^\\| `(.*)` \\| `(.*)` \\|$")
+
 func TestRefusalsOfExperimentFilesAreDocumented(t *testing.T) {
 	_, table, _ := strings.Cut(ownExperiments(t), "### Answers to mistakes")
-	row := regexp.MustCompile("(?m)^\\| `(.*)` \\| `(.*)` \\|$")
-	found := row.FindAllStringSubmatch(table, -1)
+	found := refusalRow.FindAllStringSubmatch(table, -1)
 	if len(found) < 30 {
 		t.Errorf("%d refusals are documented", len(found))
 	}
@@ -97,5 +99,34 @@ func TestRefusalsOfExperimentFilesAreDocumented(t *testing.T) {
 		if _, err := ReadCustom("FILE", []byte(complete(m[1]))); err == nil || err.Error() != m[2] {
 			t.Errorf("%s is answered by\n%v, not by\n%s", m[1], err, m[2])
 		}
+	}
+}
+
+// TestRefusalsOfPromptsAreDocumented gives the broken files of the section on
+// prompts to their reader.
+func TestRefusalsOfPromptsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/experiments.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n### Prompts\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	found := refusalRow.FindAllStringSubmatch(section, -1)
+	if len(found) < 8 {
+		t.Errorf("%d refusals are documented", len(found))
+	}
+	for _, m := range found {
+		if _, err := readPrompts("FILE", strings.NewReader(m[1])); err == nil || err.Error() != m[2] {
+			t.Errorf("%s is answered by\n%v, not by\n%s", m[1], err, m[2])
+		}
+	}
+	var good strings.Builder
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "    {") {
+			good.WriteString(line)
+		}
+	}
+	if list, err := readPrompts("FILE", strings.NewReader(good.String())); err != nil || len(list) != 2 || list[0].maxTokens != 16 || len(list[1].tokens) != 3 {
+		t.Errorf("the example is read as %+v, %v", list, err)
 	}
 }

@@ -13,10 +13,12 @@ import (
 type files struct {
 	fleets   map[string]Availability
 	requests map[string]recorded
+	measured map[string]measuredFile
+	prompts  map[string][]prompt
 }
 
 func newFiles() *files {
-	return &files{fleets: make(map[string]Availability), requests: make(map[string]recorded)}
+	return &files{fleets: make(map[string]Availability), requests: make(map[string]recorded), measured: make(map[string]measuredFile), prompts: make(map[string][]prompt)}
 }
 
 // availability reads a trace by the ending of its name. That of a CSV file may
@@ -32,6 +34,10 @@ func (f *files) availability(path string) (Availability, error) {
 
 func (f *files) arrivals(path string) (recorded, error) {
 	return once(f.requests, path, func() (recorded, error) { return readFile(path, readArrivals) })
+}
+
+func (f *files) measurements(path string) (measuredFile, error) {
+	return once(f.measured, path, func() (measuredFile, error) { return readFile(path, readMeasured) })
 }
 
 func once[T any](known map[string]T, path string, read func() (T, error)) (T, error) {

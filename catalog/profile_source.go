@@ -13,9 +13,9 @@ import (
 )
 
 // profileSource is the latency profile of an experiment file: a name of the
-// catalogue, a file of the artifact's format, an estimate, or the profile
-// itself. Left out, it is the catalogue's for GPU and model, or else an
-// estimate.
+// catalogue, a file of the artifact's format or of spotserve profile, an
+// estimate, or the profile itself. Left out, it is that of the file's
+// measurements, the catalogue's for GPU and model, or else an estimate.
 type profileSource struct {
 	node  *yaml.Node   // as the user wrote it
 	value *profileFile // as Config prints it
@@ -59,6 +59,8 @@ func (s *settler) loadProfile() {
 	c, node := s.doc.part(key), s.file.Profile.node
 	keys := mappingKeys(node)
 	switch {
+	case node == nil && s.measured.Profile != nil:
+		s.profile = *s.measured.Profile
 	case node == nil:
 		s.defaultProfile()
 	case node.Kind != yaml.MappingNode:
@@ -71,7 +73,7 @@ func (s *settler) loadProfile() {
 		s.doc.readStruct(key, node, reflect.ValueOf(&file).Elem())
 		if path, ok := s.path("profile.file", file.File); ok {
 			var err error
-			s.profile, err = readFile(path, readProfile)
+			s.profile, err = s.files.profile(path)
 			s.noteFile("profile.file", err)
 			s.profile.Model, s.profile.GPU = s.model.Name, s.instance.GPU
 		}

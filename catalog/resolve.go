@@ -30,6 +30,8 @@ type resolved struct {
 	engine   engineFile
 	trace    tracePart
 	arrivals arrivalsPart
+	// transformer is what workers compute tokens with; zero where they do not.
+	transformer transformerFile
 }
 
 func resolve(lib *library, start event.StartExperiment) (*resolved, error) {
@@ -132,8 +134,12 @@ func (r *resolved) spec() experiment.Spec {
 		Headroom:           f.Headroom,
 		SLOP99:             vtime.Duration(f.SLOP99S),
 		Sweep:              f.SweepPoint.values,
+		Transformer:        r.computed(),
 		Nodes:              r.nodes(),
 		End:                r.trace.fleet.End,
+	}
+	if r.transforms() {
+		spec.Compute = experiment.Transformer
 	}
 	if f.Objective != experiment.MinLatency {
 		spec.Objective = f.Objective

@@ -45,6 +45,7 @@ func (s *settler) check() {
 	c.count("batch_limit", f.BatchLimit, maxBatch)
 	c.count("pool_depth", f.PoolDepth, maxPoolDepth)
 	c.count("commit_interval_tokens", f.CommitIntervalTokens, maxTokens)
+	oneOf(c, "compute", f.Compute, Computes())
 	c.positive("migration_buffer_gib", f.MigrationBufferGiB, maxBufferGiB)
 }
 

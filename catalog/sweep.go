@@ -218,14 +218,24 @@ func (d *document) pointOf(whole *yaml.Node, axes []axis, i int) point {
 	return p
 }
 
+// pathKeys are the keys whose values are paths.
+var pathKeys = []string{"trace.file", "arrivals.file", "profile.file", "transformer.prompts", "measured"}
+
 // run is the point with one seed. Paths are made absolute: a start has no
 // folder.
 func (p point) run(seed uint64, folder string) (CustomRun, error) {
 	root := clone(p.root)
-	for _, part := range []string{"trace", "arrivals", "profile"} {
-		if path := child(child(root, part), "file"); path != nil && !filepath.IsAbs(path.Value) {
+	for _, key := range pathKeys {
+		path := root
+		for name := range strings.SplitSeq(key, ".") {
+			path = child(path, name)
+		}
+		if path != nil && !filepath.IsAbs(path.Value) {
 			path.SetString(filepath.Join(folder, path.Value))
 		}
+	}
+	if weights := child(child(root, "transformer"), "weights"); weights != nil {
+		weights.SetString(absoluteWeights(weights.Value, folder))
 	}
 	remove(root, "seeds")
 	set(root, []string{"seed"}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatUint(seed, 10)})
