@@ -21,7 +21,7 @@ var runBodies = []event.Body{
 	event.PreemptionCancelled{}, event.RebalanceRecommended{},
 	event.SpotCapacityOffered{}, event.SpotCapacityWithdrawn{}, event.InstanceLaunched{}, event.RequestFleet{},
 	event.RequestArrived{}, event.RequestCompleted{}, event.RequestUnfinished{}, event.RequestRefused{},
-	event.ConfigChosen{}, event.MigrationPlanned{}, event.ApplyMigration{}, event.AssignRequests{},
+	event.ConfigChosen{}, event.MigrationPlanned{}, event.ApplyMigration{}, event.PrepareMigration{}, event.AssignRequests{},
 	event.ArrangeInterruption{}, event.StopPipeline{}, event.Drain{}, event.NodeTimeAccounted{}, event.RunFinished{},
 	event.ContextMigrated{}, event.StageStarted{}, event.BatchStarted{}, event.TokensCommitted{},
 	event.BatchCompleted{}, event.PipelineExited{}, event.RequestsJoined{}, event.RequestsLeft{},

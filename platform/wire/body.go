@@ -40,6 +40,8 @@ func bodyOut(c *check, b event.Body, m *pb.Event) {
 		m.Body = &pb.Event_MigrationPlanned{MigrationPlanned: inside(c, "migration_planned", b, migrationPlannedOut)}
 	case event.ApplyMigration:
 		m.Body = &pb.Event_ApplyMigration{ApplyMigration: inside(c, "apply_migration", b, applyMigrationOut)}
+	case event.PrepareMigration:
+		m.Body = &pb.Event_PrepareMigration{PrepareMigration: inside(c, "prepare_migration", b, prepareMigrationOut)}
 	case event.AssignRequests:
 		m.Body = &pb.Event_AssignRequests{AssignRequests: inside(c, "assign_requests", b, assignRequestsOut)}
 	case event.ArrangeInterruption:
@@ -132,6 +134,8 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return inside(c, "migration_planned", b.MigrationPlanned, migrationPlannedIn)
 	case *pb.Event_ApplyMigration:
 		return inside(c, "apply_migration", b.ApplyMigration, applyMigrationIn)
+	case *pb.Event_PrepareMigration:
+		return inside(c, "prepare_migration", b.PrepareMigration, prepareMigrationIn)
 	case *pb.Event_AssignRequests:
 		return inside(c, "assign_requests", b.AssignRequests, assignRequestsIn)
 	case *pb.Event_ArrangeInterruption:

@@ -55,6 +55,10 @@ var (
 		{pb.Objective_OBJECTIVE_SLO, experiment.MeetSLO},
 		{pb.Objective_OBJECTIVE_COST, experiment.MinCost},
 	}
+	computes = enum[pb.Compute, experiment.Compute]{
+		{pb.Compute_COMPUTE_UNSPECIFIED, experiment.Profiled},
+		{pb.Compute_COMPUTE_TRANSFORMER, experiment.Transformer},
+	}
 	provisions = enum[pb.Provision, experiment.Provision]{
 		{pb.Provision_PROVISION_UNSPECIFIED, ""},
 		{pb.Provision_PROVISION_REPLAY, experiment.Replay},

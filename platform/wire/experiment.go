@@ -49,6 +49,9 @@ func specOut(c *check, s experiment.Spec) *pb.Spec {
 		Provision:          provisions.out(c, "provision", s.Provision),
 		Provisioning:       inside(c, "provisioning", s.Provisioning, provisioningOut),
 		Sweep:              list(c, "sweep", s.Sweep, sweepValueOut),
+		Compute:            computes.out(c, "compute", s.Compute),
+		Transformer:        present(c, "transformer", s.Transformer, transformerOut),
+		Forced:             list(c, "forced", s.Forced, forcedOut),
 	}
 }
 
@@ -92,6 +95,9 @@ func specIn(c *check, m *pb.Spec) experiment.Spec {
 		Provision:          provisions.in(c, "provision", m.Provision),
 		Provisioning:       optional(c, "provisioning", m.Provisioning, provisioningIn),
 		Sweep:              list(c, "sweep", m.Sweep, sweepValueIn),
+		Compute:            computes.in(c, "compute", m.Compute),
+		Transformer:        present(c, "transformer", m.Transformer, transformerIn),
+		Forced:             list(c, "forced", m.Forced, forcedIn),
 	}
 }
 

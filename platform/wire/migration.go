@@ -126,6 +126,7 @@ func stepOut(c *check, s migrate.Step) *pb.MigrationStep {
 		DeadlineNs: int64(s.Deadline),
 		Layer:      c.countFrom("layer", -1, s.Layer),
 		AfterNs:    int64(s.After),
+		Leaves:     s.Leaves,
 	}
 	if !s.FromDisk() {
 		m.From = inside(c, "from", s.From, deviceOut)
@@ -143,6 +144,7 @@ func stepIn(c *check, m *pb.MigrationStep) migrate.Step {
 		Deadline: vtime.Time(m.DeadlineNs),
 		Layer:    c.intFrom("layer", -1, m.Layer),
 		After:    time.Duration(m.AfterNs),
+		Leaves:   m.Leaves,
 	}
 	if m.From != nil {
 		s.From = inside(c, "from", m.From, deviceIn)

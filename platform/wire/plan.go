@@ -190,6 +190,7 @@ func runFinishedOut(c *check, b event.RunFinished) *pb.RunFinished {
 		Interruptions:    c.count("interruptions", b.Interruptions),
 		TokensRecomputed: c.count("tokens_recomputed", b.TokensRecomputed),
 		TokensServed:     c.count("tokens_served", b.TokensServed),
+		TokensChanged:    c.count("tokens_changed", b.TokensChanged),
 		Dropped:          c.count("dropped", b.Dropped),
 		CostUsd:          c.float("cost_usd", b.CostUSD),
 	}
@@ -208,6 +209,7 @@ func runFinishedIn(c *check, m *pb.RunFinished) event.RunFinished {
 		Interruptions:    c.int("interruptions", m.Interruptions),
 		TokensRecomputed: c.int("tokens_recomputed", m.TokensRecomputed),
 		TokensServed:     c.int("tokens_served", m.TokensServed),
+		TokensChanged:    c.int("tokens_changed", m.TokensChanged),
 		Dropped:          c.int("dropped", m.Dropped),
 		CostUSD:          c.float("cost_usd", m.CostUsd),
 	}

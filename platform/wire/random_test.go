@@ -22,6 +22,7 @@ var choices = map[reflect.Type][]string{
 	reflect.TypeFor[experiment.Quirks]():    {string(experiment.QuirksNone), string(experiment.QuirksArtifact)},
 	reflect.TypeFor[experiment.Batching]():  {string(experiment.Pooled), string(experiment.IdleOnly), string(experiment.Continuous)},
 	reflect.TypeFor[experiment.Objective](): {string(experiment.MinLatency), string(experiment.MeetSLO), string(experiment.MinCost)},
+	reflect.TypeFor[experiment.Compute]():   {string(experiment.Profiled), string(experiment.Transformer)},
 	reflect.TypeFor[experiment.Provision](): {string(experiment.Replay), string(experiment.ClosedLoop)},
 }
 
@@ -37,6 +38,11 @@ func fill(r *rand.Rand, v reflect.Value) {
 		for _, f := range v.Fields() {
 			fill(r, f)
 		}
+	case reflect.Pointer:
+		if r.IntN(3) > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(r, v.Elem())
+		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1+r.IntN(3), 3))
 		for i := range v.Len() {
@@ -50,7 +56,9 @@ func fill(r *rand.Rand, v reflect.Value) {
 		v.SetInt(1 + r.Int64()>>r.IntN(63))
 	case reflect.Uint64:
 		v.SetUint(1 + r.Uint64()>>(1+r.IntN(62)))
-	case reflect.Float64:
+	case reflect.Int32:
+		v.SetInt(1 + int64(r.Int32()>>r.IntN(31)))
+	case reflect.Float32, reflect.Float64:
 		v.SetFloat(1/64. + r.ExpFloat64())
 	default:
 		panic("no random " + v.Type().String())
@@ -121,6 +129,11 @@ func markSet(v reflect.Value, at string, set map[string]bool) {
 	case reflect.Struct:
 		for field, f := range v.Fields() {
 			markSet(f, at+"."+field.Name, set)
+		}
+	case reflect.Pointer:
+		set[at] = set[at] || !v.IsNil()
+		if !v.IsNil() {
+			markSet(v.Elem(), at+"*", set)
 		}
 	case reflect.Slice:
 		set[at] = set[at] || v.Len() > 0

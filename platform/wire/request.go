@@ -13,6 +13,7 @@ func requestArrivedOut(c *check, b event.RequestArrived) *pb.RequestArrived {
 		Request:      uint64(b.Request),
 		PromptTokens: c.count("prompt_tokens", b.PromptTokens),
 		OutputTokens: c.count("output_tokens", b.OutputTokens),
+		Prompt:       present(c, "prompt", b.Prompt, promptOut),
 	}
 }
 
@@ -21,31 +22,42 @@ func requestArrivedIn(c *check, m *pb.RequestArrived) event.RequestArrived {
 		Request:      event.RequestID(m.Request),
 		PromptTokens: c.int("prompt_tokens", m.PromptTokens),
 		OutputTokens: c.int("output_tokens", m.OutputTokens),
+		Prompt:       present(c, "prompt", m.Prompt, promptIn),
 	}
 }
 
 func requestCompletedOut(c *check, b event.RequestCompleted) *pb.RequestCompleted {
-	return &pb.RequestCompleted{Record: inside(c, "record", b.Record, requestRecordOut)}
+	return &pb.RequestCompleted{
+		Record: inside(c, "record", b.Record, requestRecordOut),
+		Name:   b.Name,
+		Output: c.tokensOut("output", b.Output),
+		Text:   b.Text,
+	}
 }
 
 func requestCompletedIn(c *check, m *pb.RequestCompleted) event.RequestCompleted {
-	return event.RequestCompleted{Record: part(c, "record", m.Record, requestRecordIn)}
+	return event.RequestCompleted{
+		Record: part(c, "record", m.Record, requestRecordIn),
+		Name:   m.Name,
+		Output: c.tokensIn("output", m.Output),
+		Text:   m.Text,
+	}
 }
 
 func requestUnfinishedOut(c *check, b event.RequestUnfinished) *pb.RequestUnfinished {
-	return &pb.RequestUnfinished{Record: inside(c, "record", b.Record, requestRecordOut)}
+	return &pb.RequestUnfinished{Record: inside(c, "record", b.Record, requestRecordOut), Name: b.Name}
 }
 
 func requestUnfinishedIn(c *check, m *pb.RequestUnfinished) event.RequestUnfinished {
-	return event.RequestUnfinished{Record: part(c, "record", m.Record, requestRecordIn)}
+	return event.RequestUnfinished{Record: part(c, "record", m.Record, requestRecordIn), Name: m.Name}
 }
 
 func requestRefusedOut(_ *check, b event.RequestRefused) *pb.RequestRefused {
-	return &pb.RequestRefused{Request: uint64(b.Request), Reason: b.Reason}
+	return &pb.RequestRefused{Request: uint64(b.Request), Reason: b.Reason, Name: b.Name}
 }
 
 func requestRefusedIn(_ *check, m *pb.RequestRefused) event.RequestRefused {
-	return event.RequestRefused{Request: event.RequestID(m.Request), Reason: m.Reason}
+	return event.RequestRefused{Request: event.RequestID(m.Request), Reason: m.Reason, Name: m.Name}
 }
 
 func requestRecordOut(c *check, r event.RequestRecord) *pb.RequestRecord {
@@ -88,6 +100,8 @@ func assignedRequestOut(c *check, r event.AssignedRequest) *pb.AssignedRequest {
 		PromptTokens: c.count("prompt_tokens", r.PromptTokens),
 		OutputTokens: c.count("output_tokens", r.OutputTokens),
 		Committed:    c.count("committed", r.Committed),
+		Prompt:       present(c, "prompt", r.Prompt, promptOut),
+		Output:       c.tokensOut("output", r.Output),
 	}
 }
 
@@ -97,5 +111,7 @@ func assignedRequestIn(c *check, m *pb.AssignedRequest) event.AssignedRequest {
 		PromptTokens: c.int("prompt_tokens", m.PromptTokens),
 		OutputTokens: c.int("output_tokens", m.OutputTokens),
 		Committed:    c.int("committed", m.Committed),
+		Prompt:       present(c, "prompt", m.Prompt, promptIn),
+		Output:       c.tokensIn("output", m.Output),
 	}
 }

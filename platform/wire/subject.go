@@ -65,7 +65,7 @@ func Subject(e event.Event) (string, error) {
 
 func placeOf(e event.Event) (string, error) {
 	switch e.Body.(type) {
-	case event.ApplyMigration, event.AssignRequests, event.ArrangeInterruption, event.StopPipeline, event.Drain:
+	case event.ApplyMigration, event.PrepareMigration, event.AssignRequests, event.ArrangeInterruption, event.StopPipeline, event.Drain:
 		if err := checkNode("to", e.To); err != nil {
 			return "", err
 		}

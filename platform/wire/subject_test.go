@@ -19,7 +19,7 @@ func TestSubject(t *testing.T) {
 		"spot_capacity_offered": "fleet", "spot_capacity_withdrawn": "fleet", "instance_launched": "fleet", "request_fleet": "cloud",
 		"config_chosen": "plan", "migration_planned": "plan", "request_completed": "plan", "request_unfinished": "plan",
 		"request_refused": "plan", "node_time_accounted": "plan", "run_finished": "plan",
-		"apply_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
+		"apply_migration": "cmd", "prepare_migration": "cmd", "assign_requests": "cmd", "arrange_interruption": "cmd", "stop_pipeline": "cmd", "drain": "cmd",
 		"context_migrated": "fact", "stage_started": "fact", "batch_started": "fact", "tokens_committed": "fact",
 		"batch_completed": "fact", "pipeline_exited": "fact", "requests_joined": "fact", "requests_left": "fact", "watermark_advanced": "fact",
 		"timer_fired": "timer", "planner_elected": "timer", "sources_given_up": "timer", "worker_silent": "timer", "worker_joined": "fact", "run_recorded": "record",

@@ -68,21 +68,23 @@ func batchStartedIn(c *check, m *pb.BatchStarted) event.BatchStarted {
 
 func tokensCommittedOut(c *check, b event.TokensCommitted) *pb.TokensCommitted {
 	return &pb.TokensCommitted{
-		Epoch:    epochOut(c, b.Epoch),
-		Pipeline: c.count("pipeline", b.Pipeline),
-		Batch:    c.positive("batch", b.Batch),
-		Tokens:   c.count("tokens", b.Tokens),
-		AtNs:     int64(b.At),
+		Epoch:     epochOut(c, b.Epoch),
+		Pipeline:  c.count("pipeline", b.Pipeline),
+		Batch:     c.positive("batch", b.Batch),
+		Tokens:    c.count("tokens", b.Tokens),
+		AtNs:      int64(b.At),
+		Generated: list(c, "generated", b.Generated, generatedOut),
 	}
 }
 
 func tokensCommittedIn(c *check, m *pb.TokensCommitted) event.TokensCommitted {
 	return event.TokensCommitted{
-		Epoch:    part(c, "epoch", m.Epoch, epochIn),
-		Pipeline: c.int("pipeline", m.Pipeline),
-		Batch:    c.positive("batch", m.Batch),
-		Tokens:   c.int("tokens", m.Tokens),
-		At:       vtime.Time(m.AtNs),
+		Epoch:     part(c, "epoch", m.Epoch, epochIn),
+		Pipeline:  c.int("pipeline", m.Pipeline),
+		Batch:     c.positive("batch", m.Batch),
+		Tokens:    c.int("tokens", m.Tokens),
+		At:        vtime.Time(m.AtNs),
+		Generated: list(c, "generated", m.Generated, generatedIn),
 	}
 }
 
@@ -94,6 +96,7 @@ func batchCompletedOut(c *check, b event.BatchCompleted) *pb.BatchCompleted {
 		Requests:    same[uint64](b.Requests),
 		StartedAtNs: int64(b.StartedAt),
 		EndedAtNs:   int64(b.EndedAt),
+		Generated:   list(c, "generated", b.Generated, generatedOut),
 	}
 }
 
@@ -105,6 +108,7 @@ func batchCompletedIn(c *check, m *pb.BatchCompleted) event.BatchCompleted {
 		Requests:  same[event.RequestID](m.Requests),
 		StartedAt: vtime.Time(m.StartedAtNs),
 		EndedAt:   vtime.Time(m.EndedAtNs),
+		Generated: list(c, "generated", m.Generated, generatedIn),
 	}
 }
 
@@ -118,6 +122,7 @@ func pipelineExitedOut(c *check, b event.PipelineExited) *pb.PipelineExited {
 		Interrupted: list(c, "interrupted", b.Interrupted, progressOut),
 		Unprocessed: same[uint64](b.Unprocessed),
 		Computed:    c.count("computed", b.Computed),
+		Generated:   list(c, "generated", b.Generated, generatedOut),
 	}
 }
 
@@ -131,6 +136,7 @@ func pipelineExitedIn(c *check, m *pb.PipelineExited) event.PipelineExited {
 		Interrupted: list(c, "interrupted", m.Interrupted, progressIn),
 		Unprocessed: same[event.RequestID](m.Unprocessed),
 		Computed:    c.int("computed", m.Computed),
+		Generated:   list(c, "generated", m.Generated, generatedIn),
 	}
 }
 
@@ -160,23 +166,25 @@ func requestsJoinedIn(c *check, m *pb.RequestsJoined) event.RequestsJoined {
 
 func requestsLeftOut(c *check, b event.RequestsLeft) *pb.RequestsLeft {
 	return &pb.RequestsLeft{
-		Epoch:    epochOut(c, b.Epoch),
-		Pipeline: c.count("pipeline", b.Pipeline),
-		Batch:    c.positive("batch", b.Batch),
-		Requests: same[uint64](b.Requests),
-		Tokens:   c.count("tokens", b.Tokens),
-		AtNs:     int64(b.At),
+		Epoch:     epochOut(c, b.Epoch),
+		Pipeline:  c.count("pipeline", b.Pipeline),
+		Batch:     c.positive("batch", b.Batch),
+		Requests:  same[uint64](b.Requests),
+		Tokens:    c.count("tokens", b.Tokens),
+		AtNs:      int64(b.At),
+		Generated: list(c, "generated", b.Generated, generatedOut),
 	}
 }
 
 func requestsLeftIn(c *check, m *pb.RequestsLeft) event.RequestsLeft {
 	return event.RequestsLeft{
-		Epoch:    part(c, "epoch", m.Epoch, epochIn),
-		Pipeline: c.int("pipeline", m.Pipeline),
-		Batch:    c.positive("batch", m.Batch),
-		Requests: same[event.RequestID](m.Requests),
-		Tokens:   c.int("tokens", m.Tokens),
-		At:       vtime.Time(m.AtNs),
+		Epoch:     part(c, "epoch", m.Epoch, epochIn),
+		Pipeline:  c.int("pipeline", m.Pipeline),
+		Batch:     c.positive("batch", m.Batch),
+		Requests:  same[event.RequestID](m.Requests),
+		Tokens:    c.int("tokens", m.Tokens),
+		At:        vtime.Time(m.AtNs),
+		Generated: list(c, "generated", m.Generated, generatedIn),
 	}
 }
 

@@ -82,6 +82,7 @@ type Event struct {
 	//	*Event_NodeTimeAccounted
 	//	*Event_RunFinished
 	//	*Event_RequestFleet
+	//	*Event_PrepareMigration
 	//	*Event_ContextMigrated
 	//	*Event_StageStarted
 	//	*Event_BatchStarted
@@ -443,6 +444,15 @@ func (x *Event) GetRequestFleet() *RequestFleet {
 	return nil
 }
 
+func (x *Event) GetPrepareMigration() *PrepareMigration {
+	if x != nil {
+		if x, ok := x.Body.(*Event_PrepareMigration); ok {
+			return x.PrepareMigration
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetContextMigrated() *ContextMigrated {
 	if x != nil {
 		if x, ok := x.Body.(*Event_ContextMigrated); ok {
@@ -686,6 +696,10 @@ type Event_RequestFleet struct {
 	RequestFleet *RequestFleet `protobuf:"bytes,69,opt,name=request_fleet,json=requestFleet,proto3,oneof"`
 }
 
+type Event_PrepareMigration struct {
+	PrepareMigration *PrepareMigration `protobuf:"bytes,70,opt,name=prepare_migration,json=prepareMigration,proto3,oneof"`
+}
+
 type Event_ContextMigrated struct {
 	ContextMigrated *ContextMigrated `protobuf:"bytes,80,opt,name=context_migrated,json=contextMigrated,proto3,oneof"`
 }
@@ -797,6 +811,8 @@ func (*Event_NodeTimeAccounted) isEvent_Body() {}
 func (*Event_RunFinished) isEvent_Body() {}
 
 func (*Event_RequestFleet) isEvent_Body() {}
+
+func (*Event_PrepareMigration) isEvent_Body() {}
 
 func (*Event_ContextMigrated) isEvent_Body() {}
 
@@ -976,7 +992,7 @@ var File_spotserve_v1_event_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xdb\x19\n" +
+	"\x18spotserve/v1/event.proto\x12\fspotserve.v1\x1a\x1aspotserve/v1/control.proto\x1a\x18spotserve/v1/fleet.proto\x1a\x17spotserve/v1/plan.proto\x1a\x1aspotserve/v1/request.proto\x1a\x19spotserve/v1/worker.proto\"\xaa\x1a\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
@@ -1015,7 +1031,8 @@ const file_spotserve_v1_event_proto_rawDesc = "" +
 	"\x05drain\x18B \x01(\v2\x13.spotserve.v1.DrainH\x00R\x05drain\x12Q\n" +
 	"\x13node_time_accounted\x18C \x01(\v2\x1f.spotserve.v1.NodeTimeAccountedH\x00R\x11nodeTimeAccounted\x12>\n" +
 	"\frun_finished\x18D \x01(\v2\x19.spotserve.v1.RunFinishedH\x00R\vrunFinished\x12A\n" +
-	"\rrequest_fleet\x18E \x01(\v2\x1a.spotserve.v1.RequestFleetH\x00R\frequestFleet\x12J\n" +
+	"\rrequest_fleet\x18E \x01(\v2\x1a.spotserve.v1.RequestFleetH\x00R\frequestFleet\x12M\n" +
+	"\x11prepare_migration\x18F \x01(\v2\x1e.spotserve.v1.PrepareMigrationH\x00R\x10prepareMigration\x12J\n" +
 	"\x10context_migrated\x18P \x01(\v2\x1d.spotserve.v1.ContextMigratedH\x00R\x0fcontextMigrated\x12A\n" +
 	"\rstage_started\x18Q \x01(\v2\x1a.spotserve.v1.StageStartedH\x00R\fstageStarted\x12A\n" +
 	"\rbatch_started\x18R \x01(\v2\x1a.spotserve.v1.BatchStartedH\x00R\fbatchStarted\x12J\n" +
@@ -1088,19 +1105,20 @@ var file_spotserve_v1_event_proto_goTypes = []any{
 	(*NodeTimeAccounted)(nil),     // 27: spotserve.v1.NodeTimeAccounted
 	(*RunFinished)(nil),           // 28: spotserve.v1.RunFinished
 	(*RequestFleet)(nil),          // 29: spotserve.v1.RequestFleet
-	(*ContextMigrated)(nil),       // 30: spotserve.v1.ContextMigrated
-	(*StageStarted)(nil),          // 31: spotserve.v1.StageStarted
-	(*BatchStarted)(nil),          // 32: spotserve.v1.BatchStarted
-	(*TokensCommitted)(nil),       // 33: spotserve.v1.TokensCommitted
-	(*BatchCompleted)(nil),        // 34: spotserve.v1.BatchCompleted
-	(*PipelineExited)(nil),        // 35: spotserve.v1.PipelineExited
-	(*RequestsJoined)(nil),        // 36: spotserve.v1.RequestsJoined
-	(*RequestsLeft)(nil),          // 37: spotserve.v1.RequestsLeft
-	(*RunRecorded)(nil),           // 38: spotserve.v1.RunRecorded
-	(*PlannerElected)(nil),        // 39: spotserve.v1.PlannerElected
-	(*SourcesGivenUp)(nil),        // 40: spotserve.v1.SourcesGivenUp
-	(*WorkerSilent)(nil),          // 41: spotserve.v1.WorkerSilent
-	(*WorkerJoined)(nil),          // 42: spotserve.v1.WorkerJoined
+	(*PrepareMigration)(nil),      // 30: spotserve.v1.PrepareMigration
+	(*ContextMigrated)(nil),       // 31: spotserve.v1.ContextMigrated
+	(*StageStarted)(nil),          // 32: spotserve.v1.StageStarted
+	(*BatchStarted)(nil),          // 33: spotserve.v1.BatchStarted
+	(*TokensCommitted)(nil),       // 34: spotserve.v1.TokensCommitted
+	(*BatchCompleted)(nil),        // 35: spotserve.v1.BatchCompleted
+	(*PipelineExited)(nil),        // 36: spotserve.v1.PipelineExited
+	(*RequestsJoined)(nil),        // 37: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),          // 38: spotserve.v1.RequestsLeft
+	(*RunRecorded)(nil),           // 39: spotserve.v1.RunRecorded
+	(*PlannerElected)(nil),        // 40: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),        // 41: spotserve.v1.SourcesGivenUp
+	(*WorkerSilent)(nil),          // 42: spotserve.v1.WorkerSilent
+	(*WorkerJoined)(nil),          // 43: spotserve.v1.WorkerJoined
 }
 var file_spotserve_v1_event_proto_depIdxs = []int32{
 	1,  // 0: spotserve.v1.Event.cause:type_name -> spotserve.v1.EventId
@@ -1130,26 +1148,27 @@ var file_spotserve_v1_event_proto_depIdxs = []int32{
 	27, // 24: spotserve.v1.Event.node_time_accounted:type_name -> spotserve.v1.NodeTimeAccounted
 	28, // 25: spotserve.v1.Event.run_finished:type_name -> spotserve.v1.RunFinished
 	29, // 26: spotserve.v1.Event.request_fleet:type_name -> spotserve.v1.RequestFleet
-	30, // 27: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
-	31, // 28: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
-	32, // 29: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
-	33, // 30: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
-	34, // 31: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
-	35, // 32: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
-	36, // 33: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
-	37, // 34: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
-	2,  // 35: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
-	3,  // 36: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
-	38, // 37: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
-	39, // 38: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
-	40, // 39: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
-	41, // 40: spotserve.v1.Event.worker_silent:type_name -> spotserve.v1.WorkerSilent
-	42, // 41: spotserve.v1.Event.worker_joined:type_name -> spotserve.v1.WorkerJoined
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	30, // 27: spotserve.v1.Event.prepare_migration:type_name -> spotserve.v1.PrepareMigration
+	31, // 28: spotserve.v1.Event.context_migrated:type_name -> spotserve.v1.ContextMigrated
+	32, // 29: spotserve.v1.Event.stage_started:type_name -> spotserve.v1.StageStarted
+	33, // 30: spotserve.v1.Event.batch_started:type_name -> spotserve.v1.BatchStarted
+	34, // 31: spotserve.v1.Event.tokens_committed:type_name -> spotserve.v1.TokensCommitted
+	35, // 32: spotserve.v1.Event.batch_completed:type_name -> spotserve.v1.BatchCompleted
+	36, // 33: spotserve.v1.Event.pipeline_exited:type_name -> spotserve.v1.PipelineExited
+	37, // 34: spotserve.v1.Event.requests_joined:type_name -> spotserve.v1.RequestsJoined
+	38, // 35: spotserve.v1.Event.requests_left:type_name -> spotserve.v1.RequestsLeft
+	2,  // 36: spotserve.v1.Event.watermark_advanced:type_name -> spotserve.v1.WatermarkAdvanced
+	3,  // 37: spotserve.v1.Event.timer_fired:type_name -> spotserve.v1.TimerFired
+	39, // 38: spotserve.v1.Event.run_recorded:type_name -> spotserve.v1.RunRecorded
+	40, // 39: spotserve.v1.Event.planner_elected:type_name -> spotserve.v1.PlannerElected
+	41, // 40: spotserve.v1.Event.sources_given_up:type_name -> spotserve.v1.SourcesGivenUp
+	42, // 41: spotserve.v1.Event.worker_silent:type_name -> spotserve.v1.WorkerSilent
+	43, // 42: spotserve.v1.Event.worker_joined:type_name -> spotserve.v1.WorkerJoined
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_event_proto_init() }
@@ -1189,6 +1208,7 @@ func file_spotserve_v1_event_proto_init() {
 		(*Event_NodeTimeAccounted)(nil),
 		(*Event_RunFinished)(nil),
 		(*Event_RequestFleet)(nil),
+		(*Event_PrepareMigration)(nil),
 		(*Event_ContextMigrated)(nil),
 		(*Event_StageStarted)(nil),
 		(*Event_BatchStarted)(nil),

@@ -338,6 +338,54 @@ func (Market) EnumDescriptor() ([]byte, []int) {
 	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
 }
 
+// Compute says what a worker computes with. Writers that know of none leave it
+// out: the durations of a profile.
+type Compute int32
+
+const (
+	Compute_COMPUTE_UNSPECIFIED Compute = 0
+	Compute_COMPUTE_TRANSFORMER Compute = 1
+)
+
+// Enum value maps for Compute.
+var (
+	Compute_name = map[int32]string{
+		0: "COMPUTE_UNSPECIFIED",
+		1: "COMPUTE_TRANSFORMER",
+	}
+	Compute_value = map[string]int32{
+		"COMPUTE_UNSPECIFIED": 0,
+		"COMPUTE_TRANSFORMER": 1,
+	}
+)
+
+func (x Compute) Enum() *Compute {
+	p := new(Compute)
+	*p = x
+	return p
+}
+
+func (x Compute) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Compute) Descriptor() protoreflect.EnumDescriptor {
+	return file_spotserve_v1_experiment_proto_enumTypes[6].Descriptor()
+}
+
+func (Compute) Type() protoreflect.EnumType {
+	return &file_spotserve_v1_experiment_proto_enumTypes[6]
+}
+
+func (x Compute) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Compute.Descriptor instead.
+func (Compute) EnumDescriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+}
+
 // Spec is a resolved experiment.
 type Spec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -401,7 +449,12 @@ type Spec struct {
 	// Of a closed loop.
 	Provisioning *Provisioning `protobuf:"bytes,37,opt,name=provisioning,proto3" json:"provisioning,omitempty"`
 	// The run's point in the sweep that it belongs to; empty elsewhere.
-	Sweep         []*SweepValue `protobuf:"bytes,38,rep,name=sweep,proto3" json:"sweep,omitempty"`
+	Sweep   []*SweepValue `protobuf:"bytes,38,rep,name=sweep,proto3" json:"sweep,omitempty"`
+	Compute Compute       `protobuf:"varint,39,opt,name=compute,proto3,enum=spotserve.v1.Compute" json:"compute,omitempty"`
+	// Of a run that computes tokens.
+	Transformer *TransformerModel `protobuf:"bytes,40,opt,name=transformer,proto3" json:"transformer,omitempty"`
+	// Configurations to go through instead of what the controller would choose.
+	Forced        []*ForcedConfig `protobuf:"bytes,41,rep,name=forced,proto3" json:"forced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -702,6 +755,593 @@ func (x *Spec) GetSweep() []*SweepValue {
 	return nil
 }
 
+func (x *Spec) GetCompute() Compute {
+	if x != nil {
+		return x.Compute
+	}
+	return Compute_COMPUTE_UNSPECIFIED
+}
+
+func (x *Spec) GetTransformer() *TransformerModel {
+	if x != nil {
+		return x.Transformer
+	}
+	return nil
+}
+
+func (x *Spec) GetForced() []*ForcedConfig {
+	if x != nil {
+		return x.Forced
+	}
+	return nil
+}
+
+// ForcedConfig is a configuration that is taken instead of the controller's.
+type ForcedConfig struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// D, P, M and B.
+	Data                int64 `protobuf:"varint,1,opt,name=data,proto3" json:"data,omitempty"`
+	Pipeline            int64 `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Tensor              int64 `protobuf:"varint,3,opt,name=tensor,proto3" json:"tensor,omitempty"`
+	Batch               int64 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	PrefillMicroBatches int64 `protobuf:"varint,5,opt,name=prefill_micro_batches,json=prefillMicroBatches,proto3" json:"prefill_micro_batches,omitempty"`
+	DecodeMicroBatches  int64 `protobuf:"varint,6,opt,name=decode_micro_batches,json=decodeMicroBatches,proto3" json:"decode_micro_batches,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *ForcedConfig) Reset() {
+	*x = ForcedConfig{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForcedConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForcedConfig) ProtoMessage() {}
+
+func (x *ForcedConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForcedConfig.ProtoReflect.Descriptor instead.
+func (*ForcedConfig) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ForcedConfig) GetData() int64 {
+	if x != nil {
+		return x.Data
+	}
+	return 0
+}
+
+func (x *ForcedConfig) GetPipeline() int64 {
+	if x != nil {
+		return x.Pipeline
+	}
+	return 0
+}
+
+func (x *ForcedConfig) GetTensor() int64 {
+	if x != nil {
+		return x.Tensor
+	}
+	return 0
+}
+
+func (x *ForcedConfig) GetBatch() int64 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *ForcedConfig) GetPrefillMicroBatches() int64 {
+	if x != nil {
+		return x.PrefillMicroBatches
+	}
+	return 0
+}
+
+func (x *ForcedConfig) GetDecodeMicroBatches() int64 {
+	if x != nil {
+		return x.DecodeMicroBatches
+	}
+	return 0
+}
+
+// TransformerModel is what a worker has to know to compute tokens.
+type TransformerModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shape *Shape                 `protobuf:"bytes,1,opt,name=shape,proto3" json:"shape,omitempty"`
+	// "synthetic:" and a seed, a path, or the URL of a bucket.
+	Weights string `protobuf:"bytes,2,opt,name=weights,proto3" json:"weights,omitempty"`
+	// Of requests that name none.
+	Sampling *Sampling `protobuf:"bytes,3,opt,name=sampling,proto3" json:"sampling,omitempty"`
+	// Most prompt tokens of one step.
+	PrefillChunk int64 `protobuf:"varint,4,opt,name=prefill_chunk,json=prefillChunk,proto3" json:"prefill_chunk,omitempty"`
+	// Tokens that end an answer.
+	Stop []uint32 `protobuf:"varint,5,rep,packed,name=stop,proto3" json:"stop,omitempty"`
+	// What the prompts of arrivals are drawn from that bring none.
+	PromptSeed    uint64 `protobuf:"varint,6,opt,name=prompt_seed,json=promptSeed,proto3" json:"prompt_seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransformerModel) Reset() {
+	*x = TransformerModel{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransformerModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransformerModel) ProtoMessage() {}
+
+func (x *TransformerModel) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransformerModel.ProtoReflect.Descriptor instead.
+func (*TransformerModel) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TransformerModel) GetShape() *Shape {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+func (x *TransformerModel) GetWeights() string {
+	if x != nil {
+		return x.Weights
+	}
+	return ""
+}
+
+func (x *TransformerModel) GetSampling() *Sampling {
+	if x != nil {
+		return x.Sampling
+	}
+	return nil
+}
+
+func (x *TransformerModel) GetPrefillChunk() int64 {
+	if x != nil {
+		return x.PrefillChunk
+	}
+	return 0
+}
+
+func (x *TransformerModel) GetStop() []uint32 {
+	if x != nil {
+		return x.Stop
+	}
+	return nil
+}
+
+func (x *TransformerModel) GetPromptSeed() uint64 {
+	if x != nil {
+		return x.PromptSeed
+	}
+	return 0
+}
+
+// Shape is the shape of a decoder.
+type Shape struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Layers  int64                  `protobuf:"varint,1,opt,name=layers,proto3" json:"layers,omitempty"`
+	Hidden  int64                  `protobuf:"varint,2,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	Heads   int64                  `protobuf:"varint,3,opt,name=heads,proto3" json:"heads,omitempty"`
+	KvHeads int64                  `protobuf:"varint,4,opt,name=kv_heads,json=kvHeads,proto3" json:"kv_heads,omitempty"`
+	HeadDim int64                  `protobuf:"varint,5,opt,name=head_dim,json=headDim,proto3" json:"head_dim,omitempty"`
+	Ffn     int64                  `protobuf:"varint,6,opt,name=ffn,proto3" json:"ffn,omitempty"`
+	Vocab   int64                  `protobuf:"varint,7,opt,name=vocab,proto3" json:"vocab,omitempty"`
+	// Most tokens of a sequence.
+	Context  int64   `protobuf:"varint,8,opt,name=context,proto3" json:"context,omitempty"`
+	NormEps  float64 `protobuf:"fixed64,9,opt,name=norm_eps,json=normEps,proto3" json:"norm_eps,omitempty"`
+	Rope     *Rope   `protobuf:"bytes,10,opt,name=rope,proto3" json:"rope,omitempty"`
+	TiedHead bool    `protobuf:"varint,11,opt,name=tied_head,json=tiedHead,proto3" json:"tied_head,omitempty"`
+	// f32 or bf16.
+	Dtype string `protobuf:"bytes,12,opt,name=dtype,proto3" json:"dtype,omitempty"`
+	// Parts that a layer is cut into.
+	Leaves int64 `protobuf:"varint,13,opt,name=leaves,proto3" json:"leaves,omitempty"`
+	// Begins a prompt given as text; -1 for none.
+	Bos           int32 `protobuf:"zigzag32,14,opt,name=bos,proto3" json:"bos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shape) Reset() {
+	*x = Shape{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shape) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shape) ProtoMessage() {}
+
+func (x *Shape) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shape.ProtoReflect.Descriptor instead.
+func (*Shape) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Shape) GetLayers() int64 {
+	if x != nil {
+		return x.Layers
+	}
+	return 0
+}
+
+func (x *Shape) GetHidden() int64 {
+	if x != nil {
+		return x.Hidden
+	}
+	return 0
+}
+
+func (x *Shape) GetHeads() int64 {
+	if x != nil {
+		return x.Heads
+	}
+	return 0
+}
+
+func (x *Shape) GetKvHeads() int64 {
+	if x != nil {
+		return x.KvHeads
+	}
+	return 0
+}
+
+func (x *Shape) GetHeadDim() int64 {
+	if x != nil {
+		return x.HeadDim
+	}
+	return 0
+}
+
+func (x *Shape) GetFfn() int64 {
+	if x != nil {
+		return x.Ffn
+	}
+	return 0
+}
+
+func (x *Shape) GetVocab() int64 {
+	if x != nil {
+		return x.Vocab
+	}
+	return 0
+}
+
+func (x *Shape) GetContext() int64 {
+	if x != nil {
+		return x.Context
+	}
+	return 0
+}
+
+func (x *Shape) GetNormEps() float64 {
+	if x != nil {
+		return x.NormEps
+	}
+	return 0
+}
+
+func (x *Shape) GetRope() *Rope {
+	if x != nil {
+		return x.Rope
+	}
+	return nil
+}
+
+func (x *Shape) GetTiedHead() bool {
+	if x != nil {
+		return x.TiedHead
+	}
+	return false
+}
+
+func (x *Shape) GetDtype() string {
+	if x != nil {
+		return x.Dtype
+	}
+	return ""
+}
+
+func (x *Shape) GetLeaves() int64 {
+	if x != nil {
+		return x.Leaves
+	}
+	return 0
+}
+
+func (x *Shape) GetBos() int32 {
+	if x != nil {
+		return x.Bos
+	}
+	return 0
+}
+
+// Rope is how positions are rotated into queries and keys.
+type Rope struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Theta float64                `protobuf:"fixed64,1,opt,name=theta,proto3" json:"theta,omitempty"`
+	// 0: no scaling.
+	Factor          float64 `protobuf:"fixed64,2,opt,name=factor,proto3" json:"factor,omitempty"`
+	LowFreqFactor   float64 `protobuf:"fixed64,3,opt,name=low_freq_factor,json=lowFreqFactor,proto3" json:"low_freq_factor,omitempty"`
+	HighFreqFactor  float64 `protobuf:"fixed64,4,opt,name=high_freq_factor,json=highFreqFactor,proto3" json:"high_freq_factor,omitempty"`
+	OriginalContext int64   `protobuf:"varint,5,opt,name=original_context,json=originalContext,proto3" json:"original_context,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Rope) Reset() {
+	*x = Rope{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rope) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rope) ProtoMessage() {}
+
+func (x *Rope) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rope.ProtoReflect.Descriptor instead.
+func (*Rope) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Rope) GetTheta() float64 {
+	if x != nil {
+		return x.Theta
+	}
+	return 0
+}
+
+func (x *Rope) GetFactor() float64 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
+func (x *Rope) GetLowFreqFactor() float64 {
+	if x != nil {
+		return x.LowFreqFactor
+	}
+	return 0
+}
+
+func (x *Rope) GetHighFreqFactor() float64 {
+	if x != nil {
+		return x.HighFreqFactor
+	}
+	return 0
+}
+
+func (x *Rope) GetOriginalContext() int64 {
+	if x != nil {
+		return x.OriginalContext
+	}
+	return 0
+}
+
+// Sampling is how a token is drawn from its distribution.
+type Sampling struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 takes the likeliest token.
+	Temperature   float32 `protobuf:"fixed32,1,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	TopP          float32 `protobuf:"fixed32,2,opt,name=top_p,json=topP,proto3" json:"top_p,omitempty"`
+	TopK          int64   `protobuf:"varint,3,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
+	Seed          uint64  `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sampling) Reset() {
+	*x = Sampling{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sampling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sampling) ProtoMessage() {}
+
+func (x *Sampling) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
+func (*Sampling) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Sampling) GetTemperature() float32 {
+	if x != nil {
+		return x.Temperature
+	}
+	return 0
+}
+
+func (x *Sampling) GetTopP() float32 {
+	if x != nil {
+		return x.TopP
+	}
+	return 0
+}
+
+func (x *Sampling) GetTopK() int64 {
+	if x != nil {
+		return x.TopK
+	}
+	return 0
+}
+
+func (x *Sampling) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+// Prompt is what a request of a run that computes tokens asks.
+type Prompt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user's id of the request; empty for those of a trace.
+	Name   string   `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Text   string   `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Tokens []uint32 `protobuf:"varint,3,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	// Absent: the run's.
+	Sampling *Sampling `protobuf:"bytes,4,opt,name=sampling,proto3" json:"sampling,omitempty"`
+	// Tokens that end the answer, beside the run's.
+	Stop []uint32 `protobuf:"varint,5,rep,packed,name=stop,proto3" json:"stop,omitempty"`
+	// Why the request cannot be read.
+	Flaw          string `protobuf:"bytes,6,opt,name=flaw,proto3" json:"flaw,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prompt) Reset() {
+	*x = Prompt{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prompt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prompt) ProtoMessage() {}
+
+func (x *Prompt) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prompt.ProtoReflect.Descriptor instead.
+func (*Prompt) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Prompt) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Prompt) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Prompt) GetTokens() []uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Prompt) GetSampling() *Sampling {
+	if x != nil {
+		return x.Sampling
+	}
+	return nil
+}
+
+func (x *Prompt) GetStop() []uint32 {
+	if x != nil {
+		return x.Stop
+	}
+	return nil
+}
+
+func (x *Prompt) GetFlaw() string {
+	if x != nil {
+		return x.Flaw
+	}
+	return ""
+}
+
 // SweepValue is a setting that a sweep varies, with its value in one run.
 type SweepValue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -713,7 +1353,7 @@ type SweepValue struct {
 
 func (x *SweepValue) Reset() {
 	*x = SweepValue{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +1365,7 @@ func (x *SweepValue) String() string {
 func (*SweepValue) ProtoMessage() {}
 
 func (x *SweepValue) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +1378,7 @@ func (x *SweepValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepValue.ProtoReflect.Descriptor instead.
 func (*SweepValue) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SweepValue) GetKey() string {
@@ -773,7 +1413,7 @@ type Provisioning struct {
 
 func (x *Provisioning) Reset() {
 	*x = Provisioning{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +1425,7 @@ func (x *Provisioning) String() string {
 func (*Provisioning) ProtoMessage() {}
 
 func (x *Provisioning) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +1438,7 @@ func (x *Provisioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provisioning.ProtoReflect.Descriptor instead.
 func (*Provisioning) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Provisioning) GetMaxInstances() int64 {
@@ -857,7 +1497,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1509,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1522,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Model) GetName() string {
@@ -956,7 +1596,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1608,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1621,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Profile) GetName() string {
@@ -1059,7 +1699,7 @@ type TensorProfile struct {
 
 func (x *TensorProfile) Reset() {
 	*x = TensorProfile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1711,7 @@ func (x *TensorProfile) String() string {
 func (*TensorProfile) ProtoMessage() {}
 
 func (x *TensorProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1724,7 @@ func (x *TensorProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorProfile.ProtoReflect.Descriptor instead.
 func (*TensorProfile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TensorProfile) GetTensor() int64 {
@@ -1114,7 +1754,7 @@ type PhaseLatency struct {
 
 func (x *PhaseLatency) Reset() {
 	*x = PhaseLatency{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1766,7 @@ func (x *PhaseLatency) String() string {
 func (*PhaseLatency) ProtoMessage() {}
 
 func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1779,7 @@ func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseLatency.ProtoReflect.Descriptor instead.
 func (*PhaseLatency) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PhaseLatency) GetBatch() int64 {
@@ -1183,7 +1823,7 @@ type InstanceType struct {
 
 func (x *InstanceType) Reset() {
 	*x = InstanceType{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1835,7 @@ func (x *InstanceType) String() string {
 func (*InstanceType) ProtoMessage() {}
 
 func (x *InstanceType) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1848,7 @@ func (x *InstanceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceType.ProtoReflect.Descriptor instead.
 func (*InstanceType) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InstanceType) GetName() string {
@@ -1291,7 +1931,7 @@ type EngineCosts struct {
 
 func (x *EngineCosts) Reset() {
 	*x = EngineCosts{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1943,7 @@ func (x *EngineCosts) String() string {
 func (*EngineCosts) ProtoMessage() {}
 
 func (x *EngineCosts) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1956,7 @@ func (x *EngineCosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineCosts.ProtoReflect.Descriptor instead.
 func (*EngineCosts) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EngineCosts) GetExecutionScale() float64 {
@@ -1390,7 +2030,7 @@ type Delays struct {
 
 func (x *Delays) Reset() {
 	*x = Delays{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +2042,7 @@ func (x *Delays) String() string {
 func (*Delays) ProtoMessage() {}
 
 func (x *Delays) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +2055,7 @@ func (x *Delays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delays.ProtoReflect.Descriptor instead.
 func (*Delays) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Delays) GetSendNs() int64 {
@@ -1443,7 +2083,7 @@ var File_spotserve_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\x95\v\n" +
+	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xbc\f\n" +
 	"\x04Spec\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.spotserve.v1.ExperimentKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -1487,7 +2127,59 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"slo_p99_ns\x18# \x01(\x03R\bsloP99Ns\x125\n" +
 	"\tprovision\x18$ \x01(\x0e2\x17.spotserve.v1.ProvisionR\tprovision\x12>\n" +
 	"\fprovisioning\x18% \x01(\v2\x1a.spotserve.v1.ProvisioningR\fprovisioning\x12.\n" +
-	"\x05sweep\x18& \x03(\v2\x18.spotserve.v1.SweepValueR\x05sweep\"4\n" +
+	"\x05sweep\x18& \x03(\v2\x18.spotserve.v1.SweepValueR\x05sweep\x12/\n" +
+	"\acompute\x18' \x01(\x0e2\x15.spotserve.v1.ComputeR\acompute\x12@\n" +
+	"\vtransformer\x18( \x01(\v2\x1e.spotserve.v1.TransformerModelR\vtransformer\x122\n" +
+	"\x06forced\x18) \x03(\v2\x1a.spotserve.v1.ForcedConfigR\x06forced\"\xd2\x01\n" +
+	"\fForcedConfig\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\x03R\x04data\x12\x1a\n" +
+	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x16\n" +
+	"\x06tensor\x18\x03 \x01(\x03R\x06tensor\x12\x14\n" +
+	"\x05batch\x18\x04 \x01(\x03R\x05batch\x122\n" +
+	"\x15prefill_micro_batches\x18\x05 \x01(\x03R\x13prefillMicroBatches\x120\n" +
+	"\x14decode_micro_batches\x18\x06 \x01(\x03R\x12decodeMicroBatches\"\xe5\x01\n" +
+	"\x10TransformerModel\x12)\n" +
+	"\x05shape\x18\x01 \x01(\v2\x13.spotserve.v1.ShapeR\x05shape\x12\x18\n" +
+	"\aweights\x18\x02 \x01(\tR\aweights\x122\n" +
+	"\bsampling\x18\x03 \x01(\v2\x16.spotserve.v1.SamplingR\bsampling\x12#\n" +
+	"\rprefill_chunk\x18\x04 \x01(\x03R\fprefillChunk\x12\x12\n" +
+	"\x04stop\x18\x05 \x03(\rR\x04stop\x12\x1f\n" +
+	"\vprompt_seed\x18\x06 \x01(\x04R\n" +
+	"promptSeed\"\xe5\x02\n" +
+	"\x05Shape\x12\x16\n" +
+	"\x06layers\x18\x01 \x01(\x03R\x06layers\x12\x16\n" +
+	"\x06hidden\x18\x02 \x01(\x03R\x06hidden\x12\x14\n" +
+	"\x05heads\x18\x03 \x01(\x03R\x05heads\x12\x19\n" +
+	"\bkv_heads\x18\x04 \x01(\x03R\akvHeads\x12\x19\n" +
+	"\bhead_dim\x18\x05 \x01(\x03R\aheadDim\x12\x10\n" +
+	"\x03ffn\x18\x06 \x01(\x03R\x03ffn\x12\x14\n" +
+	"\x05vocab\x18\a \x01(\x03R\x05vocab\x12\x18\n" +
+	"\acontext\x18\b \x01(\x03R\acontext\x12\x19\n" +
+	"\bnorm_eps\x18\t \x01(\x01R\anormEps\x12&\n" +
+	"\x04rope\x18\n" +
+	" \x01(\v2\x12.spotserve.v1.RopeR\x04rope\x12\x1b\n" +
+	"\ttied_head\x18\v \x01(\bR\btiedHead\x12\x14\n" +
+	"\x05dtype\x18\f \x01(\tR\x05dtype\x12\x16\n" +
+	"\x06leaves\x18\r \x01(\x03R\x06leaves\x12\x10\n" +
+	"\x03bos\x18\x0e \x01(\x11R\x03bos\"\xb1\x01\n" +
+	"\x04Rope\x12\x14\n" +
+	"\x05theta\x18\x01 \x01(\x01R\x05theta\x12\x16\n" +
+	"\x06factor\x18\x02 \x01(\x01R\x06factor\x12&\n" +
+	"\x0flow_freq_factor\x18\x03 \x01(\x01R\rlowFreqFactor\x12(\n" +
+	"\x10high_freq_factor\x18\x04 \x01(\x01R\x0ehighFreqFactor\x12)\n" +
+	"\x10original_context\x18\x05 \x01(\x03R\x0foriginalContext\"j\n" +
+	"\bSampling\x12 \n" +
+	"\vtemperature\x18\x01 \x01(\x02R\vtemperature\x12\x13\n" +
+	"\x05top_p\x18\x02 \x01(\x02R\x04topP\x12\x13\n" +
+	"\x05top_k\x18\x03 \x01(\x03R\x04topK\x12\x12\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xa4\x01\n" +
+	"\x06Prompt\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
+	"\x06tokens\x18\x03 \x03(\rR\x06tokens\x122\n" +
+	"\bsampling\x18\x04 \x01(\v2\x16.spotserve.v1.SamplingR\bsampling\x12\x12\n" +
+	"\x04stop\x18\x05 \x03(\rR\x04stop\x12\x12\n" +
+	"\x04flaw\x18\x06 \x01(\tR\x04flaw\"4\n" +
 	"\n" +
 	"SweepValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1578,7 +2270,10 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\x06Market\x12\x16\n" +
 	"\x12MARKET_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMARKET_SPOT\x10\x01\x12\x14\n" +
-	"\x10MARKET_ON_DEMAND\x10\x02B?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
+	"\x10MARKET_ON_DEMAND\x10\x02*;\n" +
+	"\aCompute\x12\x17\n" +
+	"\x13COMPUTE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13COMPUTE_TRANSFORMER\x10\x01B?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
 
 var (
 	file_spotserve_v1_experiment_proto_rawDescOnce sync.Once
@@ -1592,46 +2287,60 @@ func file_spotserve_v1_experiment_proto_rawDescGZIP() []byte {
 	return file_spotserve_v1_experiment_proto_rawDescData
 }
 
-var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_spotserve_v1_experiment_proto_goTypes = []any{
-	(ExperimentKind)(0),   // 0: spotserve.v1.ExperimentKind
-	(Quirks)(0),           // 1: spotserve.v1.Quirks
-	(Batching)(0),         // 2: spotserve.v1.Batching
-	(Objective)(0),        // 3: spotserve.v1.Objective
-	(Provision)(0),        // 4: spotserve.v1.Provision
-	(Market)(0),           // 5: spotserve.v1.Market
-	(*Spec)(nil),          // 6: spotserve.v1.Spec
-	(*SweepValue)(nil),    // 7: spotserve.v1.SweepValue
-	(*Provisioning)(nil),  // 8: spotserve.v1.Provisioning
-	(*Model)(nil),         // 9: spotserve.v1.Model
-	(*Profile)(nil),       // 10: spotserve.v1.Profile
-	(*TensorProfile)(nil), // 11: spotserve.v1.TensorProfile
-	(*PhaseLatency)(nil),  // 12: spotserve.v1.PhaseLatency
-	(*InstanceType)(nil),  // 13: spotserve.v1.InstanceType
-	(*EngineCosts)(nil),   // 14: spotserve.v1.EngineCosts
-	(*Delays)(nil),        // 15: spotserve.v1.Delays
+	(ExperimentKind)(0),      // 0: spotserve.v1.ExperimentKind
+	(Quirks)(0),              // 1: spotserve.v1.Quirks
+	(Batching)(0),            // 2: spotserve.v1.Batching
+	(Objective)(0),           // 3: spotserve.v1.Objective
+	(Provision)(0),           // 4: spotserve.v1.Provision
+	(Market)(0),              // 5: spotserve.v1.Market
+	(Compute)(0),             // 6: spotserve.v1.Compute
+	(*Spec)(nil),             // 7: spotserve.v1.Spec
+	(*ForcedConfig)(nil),     // 8: spotserve.v1.ForcedConfig
+	(*TransformerModel)(nil), // 9: spotserve.v1.TransformerModel
+	(*Shape)(nil),            // 10: spotserve.v1.Shape
+	(*Rope)(nil),             // 11: spotserve.v1.Rope
+	(*Sampling)(nil),         // 12: spotserve.v1.Sampling
+	(*Prompt)(nil),           // 13: spotserve.v1.Prompt
+	(*SweepValue)(nil),       // 14: spotserve.v1.SweepValue
+	(*Provisioning)(nil),     // 15: spotserve.v1.Provisioning
+	(*Model)(nil),            // 16: spotserve.v1.Model
+	(*Profile)(nil),          // 17: spotserve.v1.Profile
+	(*TensorProfile)(nil),    // 18: spotserve.v1.TensorProfile
+	(*PhaseLatency)(nil),     // 19: spotserve.v1.PhaseLatency
+	(*InstanceType)(nil),     // 20: spotserve.v1.InstanceType
+	(*EngineCosts)(nil),      // 21: spotserve.v1.EngineCosts
+	(*Delays)(nil),           // 22: spotserve.v1.Delays
 }
 var file_spotserve_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: spotserve.v1.Spec.kind:type_name -> spotserve.v1.ExperimentKind
 	1,  // 1: spotserve.v1.Spec.quirks:type_name -> spotserve.v1.Quirks
-	9,  // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
-	10, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
-	13, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
-	14, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
-	15, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
+	16, // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
+	17, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
+	20, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
+	21, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
+	22, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
 	2,  // 7: spotserve.v1.Spec.batching:type_name -> spotserve.v1.Batching
 	3,  // 8: spotserve.v1.Spec.objective:type_name -> spotserve.v1.Objective
 	4,  // 9: spotserve.v1.Spec.provision:type_name -> spotserve.v1.Provision
-	8,  // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
-	7,  // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
-	11, // 12: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
-	12, // 13: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
+	14, // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
+	6,  // 12: spotserve.v1.Spec.compute:type_name -> spotserve.v1.Compute
+	9,  // 13: spotserve.v1.Spec.transformer:type_name -> spotserve.v1.TransformerModel
+	8,  // 14: spotserve.v1.Spec.forced:type_name -> spotserve.v1.ForcedConfig
+	10, // 15: spotserve.v1.TransformerModel.shape:type_name -> spotserve.v1.Shape
+	12, // 16: spotserve.v1.TransformerModel.sampling:type_name -> spotserve.v1.Sampling
+	11, // 17: spotserve.v1.Shape.rope:type_name -> spotserve.v1.Rope
+	12, // 18: spotserve.v1.Prompt.sampling:type_name -> spotserve.v1.Sampling
+	18, // 19: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
+	19, // 20: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_experiment_proto_init() }
@@ -1644,8 +2353,8 @@ func file_spotserve_v1_experiment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_experiment_proto_rawDesc), len(file_spotserve_v1_experiment_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   10,
+			NumEnums:      7,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -807,7 +807,9 @@ type MigrationStep struct {
 	// The layer, of model context; -1 for cache and for whole stages.
 	Layer int64 `protobuf:"varint,8,opt,name=layer,proto3" json:"layer,omitempty"`
 	// From the plan's begin to the modelled end of the step.
-	AfterNs       int64 `protobuf:"varint,9,opt,name=after_ns,json=afterNs,proto3" json:"after_ns,omitempty"`
+	AfterNs int64 `protobuf:"varint,9,opt,name=after_ns,json=afterNs,proto3" json:"after_ns,omitempty"`
+	// Set of the layer's leaves that have moved when the step ends: bit i is leaf i.
+	Leaves        uint64 `protobuf:"varint,10,opt,name=leaves,proto3" json:"leaves,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -901,6 +903,13 @@ func (x *MigrationStep) GetLayer() int64 {
 func (x *MigrationStep) GetAfterNs() int64 {
 	if x != nil {
 		return x.AfterNs
+	}
+	return 0
+}
+
+func (x *MigrationStep) GetLeaves() uint64 {
+	if x != nil {
+		return x.Leaves
 	}
 	return 0
 }
@@ -1021,6 +1030,132 @@ func (x *ApplyMigration) GetKvTokens() int64 {
 	return 0
 }
 
+// PrepareMigration tells a node what the migration that is being arranged is
+// expected to bring it.
+type PrepareMigration struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Config *ParallelConfig        `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	// Of this node's devices.
+	Placements []*Placement `protobuf:"bytes,2,rep,name=placements,proto3" json:"placements,omitempty"`
+	// That this node receives.
+	Steps []*MigrationStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Whose KV cache is expected to come.
+	Resume        []*PreparedPipeline `protobuf:"bytes,4,rep,name=resume,proto3" json:"resume,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrepareMigration) Reset() {
+	*x = PrepareMigration{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrepareMigration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrepareMigration) ProtoMessage() {}
+
+func (x *PrepareMigration) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrepareMigration.ProtoReflect.Descriptor instead.
+func (*PrepareMigration) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PrepareMigration) GetConfig() *ParallelConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *PrepareMigration) GetPlacements() []*Placement {
+	if x != nil {
+		return x.Placements
+	}
+	return nil
+}
+
+func (x *PrepareMigration) GetSteps() []*MigrationStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *PrepareMigration) GetResume() []*PreparedPipeline {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// PreparedPipeline lists the requests that a pipeline is expected to inherit.
+type PreparedPipeline struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pipeline      int64                  `protobuf:"varint,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Requests      []uint64               `protobuf:"varint,2,rep,packed,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparedPipeline) Reset() {
+	*x = PreparedPipeline{}
+	mi := &file_spotserve_v1_plan_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparedPipeline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparedPipeline) ProtoMessage() {}
+
+func (x *PreparedPipeline) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_plan_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparedPipeline.ProtoReflect.Descriptor instead.
+func (*PreparedPipeline) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PreparedPipeline) GetPipeline() int64 {
+	if x != nil {
+		return x.Pipeline
+	}
+	return 0
+}
+
+func (x *PreparedPipeline) GetRequests() []uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
 // PipelineStart says how one pipeline comes up.
 type PipelineStart struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1041,7 +1176,7 @@ type PipelineStart struct {
 
 func (x *PipelineStart) Reset() {
 	*x = PipelineStart{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[11]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1188,7 @@ func (x *PipelineStart) String() string {
 func (*PipelineStart) ProtoMessage() {}
 
 func (x *PipelineStart) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[11]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1201,7 @@ func (x *PipelineStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PipelineStart.ProtoReflect.Descriptor instead.
 func (*PipelineStart) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{11}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PipelineStart) GetPipeline() int64 {
@@ -1118,14 +1253,17 @@ type AssignedRequest struct {
 	PromptTokens int64                  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	OutputTokens int64                  `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
 	// Tokens that are already generated and kept.
-	Committed     int64 `protobuf:"varint,4,opt,name=committed,proto3" json:"committed,omitempty"`
+	Committed int64 `protobuf:"varint,4,opt,name=committed,proto3" json:"committed,omitempty"`
+	// To the leader, where tokens are computed.
+	Prompt        *Prompt  `protobuf:"bytes,5,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	Output        []uint32 `protobuf:"varint,6,rep,packed,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignedRequest) Reset() {
 	*x = AssignedRequest{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[12]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1275,7 @@ func (x *AssignedRequest) String() string {
 func (*AssignedRequest) ProtoMessage() {}
 
 func (x *AssignedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[12]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1288,7 @@ func (x *AssignedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignedRequest.ProtoReflect.Descriptor instead.
 func (*AssignedRequest) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{12}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AssignedRequest) GetRequest() uint64 {
@@ -1181,6 +1319,20 @@ func (x *AssignedRequest) GetCommitted() int64 {
 	return 0
 }
 
+func (x *AssignedRequest) GetPrompt() *Prompt {
+	if x != nil {
+		return x.Prompt
+	}
+	return nil
+}
+
+func (x *AssignedRequest) GetOutput() []uint32 {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
 // AssignRequests puts requests into a pipeline's pool.
 type AssignRequests struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1193,7 +1345,7 @@ type AssignRequests struct {
 
 func (x *AssignRequests) Reset() {
 	*x = AssignRequests{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[13]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1357,7 @@ func (x *AssignRequests) String() string {
 func (*AssignRequests) ProtoMessage() {}
 
 func (x *AssignRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[13]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1370,7 @@ func (x *AssignRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignRequests.ProtoReflect.Descriptor instead.
 func (*AssignRequests) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{13}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignRequests) GetEpoch() *Epoch {
@@ -1260,7 +1412,7 @@ type ArrangeInterruption struct {
 
 func (x *ArrangeInterruption) Reset() {
 	*x = ArrangeInterruption{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[14]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1424,7 @@ func (x *ArrangeInterruption) String() string {
 func (*ArrangeInterruption) ProtoMessage() {}
 
 func (x *ArrangeInterruption) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[14]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1437,7 @@ func (x *ArrangeInterruption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArrangeInterruption.ProtoReflect.Descriptor instead.
 func (*ArrangeInterruption) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{14}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ArrangeInterruption) GetEpoch() *Epoch {
@@ -1334,7 +1486,7 @@ type StopPipeline struct {
 
 func (x *StopPipeline) Reset() {
 	*x = StopPipeline{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[15]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1498,7 @@ func (x *StopPipeline) String() string {
 func (*StopPipeline) ProtoMessage() {}
 
 func (x *StopPipeline) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[15]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1511,7 @@ func (x *StopPipeline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopPipeline.ProtoReflect.Descriptor instead.
 func (*StopPipeline) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{15}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StopPipeline) GetEpoch() *Epoch {
@@ -1393,7 +1545,7 @@ type RequestFleet struct {
 
 func (x *RequestFleet) Reset() {
 	*x = RequestFleet{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1557,7 @@ func (x *RequestFleet) String() string {
 func (*RequestFleet) ProtoMessage() {}
 
 func (x *RequestFleet) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[16]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1570,7 @@ func (x *RequestFleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestFleet.ProtoReflect.Descriptor instead.
 func (*RequestFleet) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{16}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RequestFleet) GetInstances() int64 {
@@ -1451,7 +1603,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1615,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[17]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1628,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{17}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{19}
 }
 
 // NodeTimeAccounted is one stretch of a node's life that is paid for.
@@ -1493,7 +1645,7 @@ type NodeTimeAccounted struct {
 
 func (x *NodeTimeAccounted) Reset() {
 	*x = NodeTimeAccounted{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1657,7 @@ func (x *NodeTimeAccounted) String() string {
 func (*NodeTimeAccounted) ProtoMessage() {}
 
 func (x *NodeTimeAccounted) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[18]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1670,7 @@ func (x *NodeTimeAccounted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTimeAccounted.ProtoReflect.Descriptor instead.
 func (*NodeTimeAccounted) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{18}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NodeTimeAccounted) GetNode() string {
@@ -1575,14 +1727,16 @@ type RunFinished struct {
 	// Prompt and output tokens of the completed requests.
 	TokensServed int64 `protobuf:"varint,12,opt,name=tokens_served,json=tokensServed,proto3" json:"tokens_served,omitempty"`
 	// Of the unfinished: what the artifact would have forgotten, with its quirks on.
-	Dropped       int64 `protobuf:"varint,13,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Dropped int64 `protobuf:"varint,13,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Committed tokens that were told again with another value: a defect.
+	TokensChanged int64 `protobuf:"varint,14,opt,name=tokens_changed,json=tokensChanged,proto3" json:"tokens_changed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunFinished) Reset() {
 	*x = RunFinished{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1748,7 @@ func (x *RunFinished) String() string {
 func (*RunFinished) ProtoMessage() {}
 
 func (x *RunFinished) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[19]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1761,7 @@ func (x *RunFinished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunFinished.ProtoReflect.Descriptor instead.
 func (*RunFinished) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{19}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RunFinished) GetReason() EndReason {
@@ -1701,6 +1855,13 @@ func (x *RunFinished) GetDropped() int64 {
 	return 0
 }
 
+func (x *RunFinished) GetTokensChanged() int64 {
+	if x != nil {
+		return x.TokensChanged
+	}
+	return 0
+}
+
 // PlannerElected says that a planner leads the run from here on.
 type PlannerElected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1712,7 +1873,7 @@ type PlannerElected struct {
 
 func (x *PlannerElected) Reset() {
 	*x = PlannerElected{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1885,7 @@ func (x *PlannerElected) String() string {
 func (*PlannerElected) ProtoMessage() {}
 
 func (x *PlannerElected) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[20]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1898,7 @@ func (x *PlannerElected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannerElected.ProtoReflect.Descriptor instead.
 func (*PlannerElected) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{20}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlannerElected) GetTerm() uint64 {
@@ -1759,7 +1920,7 @@ type SourcesGivenUp struct {
 
 func (x *SourcesGivenUp) Reset() {
 	*x = SourcesGivenUp{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1932,7 @@ func (x *SourcesGivenUp) String() string {
 func (*SourcesGivenUp) ProtoMessage() {}
 
 func (x *SourcesGivenUp) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[21]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1945,7 @@ func (x *SourcesGivenUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourcesGivenUp.ProtoReflect.Descriptor instead.
 func (*SourcesGivenUp) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{21}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SourcesGivenUp) GetSources() []string {
@@ -1811,7 +1972,7 @@ type WorkerSilent struct {
 
 func (x *WorkerSilent) Reset() {
 	*x = WorkerSilent{}
-	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1984,7 @@ func (x *WorkerSilent) String() string {
 func (*WorkerSilent) ProtoMessage() {}
 
 func (x *WorkerSilent) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_plan_proto_msgTypes[22]
+	mi := &file_spotserve_v1_plan_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1997,7 @@ func (x *WorkerSilent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerSilent.ProtoReflect.Descriptor instead.
 func (*WorkerSilent) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{22}
+	return file_spotserve_v1_plan_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WorkerSilent) GetNodes() []string {
@@ -1918,7 +2079,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x13busiest_intra_bytes\x18\f \x01(\x03R\x11busiestIntraBytes\x12)\n" +
 	"\x10resumed_requests\x18\r \x01(\x03R\x0fresumedRequests\x12+\n" +
 	"\x11requeued_requests\x18\x0e \x01(\x03R\x10requeuedRequests\x12*\n" +
-	"\x11peak_buffer_bytes\x18\x0f \x01(\x03R\x0fpeakBufferBytes\"\xa8\x02\n" +
+	"\x11peak_buffer_bytes\x18\x0f \x01(\x03R\x0fpeakBufferBytes\"\xc0\x02\n" +
 	"\rMigrationStep\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.spotserve.v1.ContextKindR\x04kind\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
@@ -1929,7 +2090,9 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\vdeadline_ns\x18\a \x01(\x03R\n" +
 	"deadlineNs\x12\x14\n" +
 	"\x05layer\x18\b \x01(\x03R\x05layer\x12\x19\n" +
-	"\bafter_ns\x18\t \x01(\x03R\aafterNs\"\x85\x03\n" +
+	"\bafter_ns\x18\t \x01(\x03R\aafterNs\x12\x16\n" +
+	"\x06leaves\x18\n" +
+	" \x01(\x04R\x06leaves\"\x85\x03\n" +
 	"\x0eApplyMigration\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x124\n" +
 	"\x06config\x18\x02 \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\x12\x1f\n" +
@@ -1942,19 +2105,31 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x05steps\x18\x06 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x129\n" +
 	"\tpipelines\x18\a \x03(\v2\x1b.spotserve.v1.PipelineStartR\tpipelines\x12\x12\n" +
 	"\x04keep\x18\b \x03(\x03R\x04keep\x12\x1b\n" +
-	"\tkv_tokens\x18\t \x01(\x03R\bkvTokens\"\x8d\x02\n" +
+	"\tkv_tokens\x18\t \x01(\x03R\bkvTokens\"\xec\x01\n" +
+	"\x10PrepareMigration\x124\n" +
+	"\x06config\x18\x01 \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\x127\n" +
+	"\n" +
+	"placements\x18\x02 \x03(\v2\x17.spotserve.v1.PlacementR\n" +
+	"placements\x121\n" +
+	"\x05steps\x18\x03 \x03(\v2\x1b.spotserve.v1.MigrationStepR\x05steps\x126\n" +
+	"\x06resume\x18\x04 \x03(\v2\x1e.spotserve.v1.PreparedPipelineR\x06resume\"J\n" +
+	"\x10PreparedPipeline\x12\x1a\n" +
+	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x1a\n" +
+	"\brequests\x18\x02 \x03(\x04R\brequests\"\x8d\x02\n" +
 	"\rPipelineStart\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\x03R\bpipeline\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12+\n" +
 	"\x12engine_ready_at_ns\x18\x03 \x01(\x03R\x0fengineReadyAtNs\x12+\n" +
 	"\x12stages_ready_at_ns\x18\x06 \x03(\x03R\x0fstagesReadyAtNs\x125\n" +
 	"\x06resume\x18\x05 \x03(\v2\x1d.spotserve.v1.AssignedRequestR\x06resume\x121\n" +
-	"\adevices\x18\a \x03(\v2\x17.spotserve.v1.PlacementR\adevicesJ\x04\b\x04\x10\x05\"\x93\x01\n" +
+	"\adevices\x18\a \x03(\v2\x17.spotserve.v1.PlacementR\adevicesJ\x04\b\x04\x10\x05\"\xd9\x01\n" +
 	"\x0fAssignedRequest\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12#\n" +
 	"\routput_tokens\x18\x03 \x01(\x03R\foutputTokens\x12\x1c\n" +
-	"\tcommitted\x18\x04 \x01(\x03R\tcommitted\"\x92\x01\n" +
+	"\tcommitted\x18\x04 \x01(\x03R\tcommitted\x12,\n" +
+	"\x06prompt\x18\x05 \x01(\v2\x14.spotserve.v1.PromptR\x06prompt\x12\x16\n" +
+	"\x06output\x18\x06 \x03(\rR\x06output\"\x92\x01\n" +
 	"\x0eAssignRequests\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x129\n" +
@@ -1978,7 +2153,7 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	"\x06market\x18\x02 \x01(\x0e2\x14.spotserve.v1.MarketR\x06market\x12\x17\n" +
 	"\afrom_ns\x18\x03 \x01(\x03R\x06fromNs\x12\x13\n" +
 	"\x05to_ns\x18\x04 \x01(\x03R\x04toNs\x12\x10\n" +
-	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xbe\x03\n" +
+	"\x03usd\x18\x05 \x01(\x01R\x03usd\"\xe5\x03\n" +
 	"\vRunFinished\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x17.spotserve.v1.EndReasonR\x06reason\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x03R\baccepted\x12\x1c\n" +
@@ -1996,7 +2171,8 @@ const file_spotserve_v1_plan_proto_rawDesc = "" +
 	" \x01(\x03R\x10tokensRecomputed\x12\x19\n" +
 	"\bcost_usd\x18\v \x01(\x01R\acostUsd\x12#\n" +
 	"\rtokens_served\x18\f \x01(\x03R\ftokensServed\x12\x18\n" +
-	"\adropped\x18\r \x01(\x03R\adropped\"$\n" +
+	"\adropped\x18\r \x01(\x03R\adropped\x12%\n" +
+	"\x0etokens_changed\x18\x0e \x01(\x03R\rtokensChanged\"$\n" +
 	"\x0ePlannerElected\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\"E\n" +
 	"\x0eSourcesGivenUp\x12\x18\n" +
@@ -2022,7 +2198,7 @@ func file_spotserve_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_spotserve_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_spotserve_v1_plan_proto_goTypes = []any{
 	(ContextKind)(0),            // 0: spotserve.v1.ContextKind
 	(*Epoch)(nil),               // 1: spotserve.v1.Epoch
@@ -2036,20 +2212,23 @@ var file_spotserve_v1_plan_proto_goTypes = []any{
 	(*MigrationPlanned)(nil),    // 9: spotserve.v1.MigrationPlanned
 	(*MigrationStep)(nil),       // 10: spotserve.v1.MigrationStep
 	(*ApplyMigration)(nil),      // 11: spotserve.v1.ApplyMigration
-	(*PipelineStart)(nil),       // 12: spotserve.v1.PipelineStart
-	(*AssignedRequest)(nil),     // 13: spotserve.v1.AssignedRequest
-	(*AssignRequests)(nil),      // 14: spotserve.v1.AssignRequests
-	(*ArrangeInterruption)(nil), // 15: spotserve.v1.ArrangeInterruption
-	(*StopPipeline)(nil),        // 16: spotserve.v1.StopPipeline
-	(*RequestFleet)(nil),        // 17: spotserve.v1.RequestFleet
-	(*Drain)(nil),               // 18: spotserve.v1.Drain
-	(*NodeTimeAccounted)(nil),   // 19: spotserve.v1.NodeTimeAccounted
-	(*RunFinished)(nil),         // 20: spotserve.v1.RunFinished
-	(*PlannerElected)(nil),      // 21: spotserve.v1.PlannerElected
-	(*SourcesGivenUp)(nil),      // 22: spotserve.v1.SourcesGivenUp
-	(*WorkerSilent)(nil),        // 23: spotserve.v1.WorkerSilent
-	(Market)(0),                 // 24: spotserve.v1.Market
-	(EndReason)(0),              // 25: spotserve.v1.EndReason
+	(*PrepareMigration)(nil),    // 12: spotserve.v1.PrepareMigration
+	(*PreparedPipeline)(nil),    // 13: spotserve.v1.PreparedPipeline
+	(*PipelineStart)(nil),       // 14: spotserve.v1.PipelineStart
+	(*AssignedRequest)(nil),     // 15: spotserve.v1.AssignedRequest
+	(*AssignRequests)(nil),      // 16: spotserve.v1.AssignRequests
+	(*ArrangeInterruption)(nil), // 17: spotserve.v1.ArrangeInterruption
+	(*StopPipeline)(nil),        // 18: spotserve.v1.StopPipeline
+	(*RequestFleet)(nil),        // 19: spotserve.v1.RequestFleet
+	(*Drain)(nil),               // 20: spotserve.v1.Drain
+	(*NodeTimeAccounted)(nil),   // 21: spotserve.v1.NodeTimeAccounted
+	(*RunFinished)(nil),         // 22: spotserve.v1.RunFinished
+	(*PlannerElected)(nil),      // 23: spotserve.v1.PlannerElected
+	(*SourcesGivenUp)(nil),      // 24: spotserve.v1.SourcesGivenUp
+	(*WorkerSilent)(nil),        // 25: spotserve.v1.WorkerSilent
+	(*Prompt)(nil),              // 26: spotserve.v1.Prompt
+	(Market)(0),                 // 27: spotserve.v1.Market
+	(EndReason)(0),              // 28: spotserve.v1.EndReason
 }
 var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	4,  // 0: spotserve.v1.Placement.device:type_name -> spotserve.v1.Device
@@ -2068,20 +2247,25 @@ var file_spotserve_v1_plan_proto_depIdxs = []int32{
 	2,  // 13: spotserve.v1.ApplyMigration.config:type_name -> spotserve.v1.ParallelConfig
 	5,  // 14: spotserve.v1.ApplyMigration.placements:type_name -> spotserve.v1.Placement
 	10, // 15: spotserve.v1.ApplyMigration.steps:type_name -> spotserve.v1.MigrationStep
-	12, // 16: spotserve.v1.ApplyMigration.pipelines:type_name -> spotserve.v1.PipelineStart
-	13, // 17: spotserve.v1.PipelineStart.resume:type_name -> spotserve.v1.AssignedRequest
-	5,  // 18: spotserve.v1.PipelineStart.devices:type_name -> spotserve.v1.Placement
-	1,  // 19: spotserve.v1.AssignRequests.epoch:type_name -> spotserve.v1.Epoch
-	13, // 20: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
-	1,  // 21: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
-	1,  // 22: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
-	24, // 23: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
-	25, // 24: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	14, // 16: spotserve.v1.ApplyMigration.pipelines:type_name -> spotserve.v1.PipelineStart
+	2,  // 17: spotserve.v1.PrepareMigration.config:type_name -> spotserve.v1.ParallelConfig
+	5,  // 18: spotserve.v1.PrepareMigration.placements:type_name -> spotserve.v1.Placement
+	10, // 19: spotserve.v1.PrepareMigration.steps:type_name -> spotserve.v1.MigrationStep
+	13, // 20: spotserve.v1.PrepareMigration.resume:type_name -> spotserve.v1.PreparedPipeline
+	15, // 21: spotserve.v1.PipelineStart.resume:type_name -> spotserve.v1.AssignedRequest
+	5,  // 22: spotserve.v1.PipelineStart.devices:type_name -> spotserve.v1.Placement
+	26, // 23: spotserve.v1.AssignedRequest.prompt:type_name -> spotserve.v1.Prompt
+	1,  // 24: spotserve.v1.AssignRequests.epoch:type_name -> spotserve.v1.Epoch
+	15, // 25: spotserve.v1.AssignRequests.requests:type_name -> spotserve.v1.AssignedRequest
+	1,  // 26: spotserve.v1.ArrangeInterruption.epoch:type_name -> spotserve.v1.Epoch
+	1,  // 27: spotserve.v1.StopPipeline.epoch:type_name -> spotserve.v1.Epoch
+	27, // 28: spotserve.v1.NodeTimeAccounted.market:type_name -> spotserve.v1.Market
+	28, // 29: spotserve.v1.RunFinished.reason:type_name -> spotserve.v1.EndReason
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_plan_proto_init() }
@@ -2097,7 +2281,7 @@ func file_spotserve_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_plan_proto_rawDesc), len(file_spotserve_v1_plan_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -25,9 +25,11 @@ const (
 type RequestArrived struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Counts the requests of a run from 0.
-	Request       uint64 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
-	PromptTokens  int64  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
-	OutputTokens  int64  `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	Request      uint64 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	PromptTokens int64  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	OutputTokens int64  `protobuf:"varint,3,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	// Absent: drawn where it is needed.
+	Prompt        *Prompt `protobuf:"bytes,4,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,6 +83,13 @@ func (x *RequestArrived) GetOutputTokens() int64 {
 		return x.OutputTokens
 	}
 	return 0
+}
+
+func (x *RequestArrived) GetPrompt() *Prompt {
+	if x != nil {
+		return x.Prompt
+	}
+	return nil
 }
 
 // RequestRecord is the life of a request, told when it ends.
@@ -225,8 +234,13 @@ func (x *RequestRecord) GetConfig() *ParallelConfig {
 
 // RequestCompleted ends a request with its answer.
 type RequestCompleted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Record        *RequestRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Record *RequestRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// The user's id of the request.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The answer, where tokens are computed.
+	Output        []uint32 `protobuf:"varint,3,rep,packed,name=output,proto3" json:"output,omitempty"`
+	Text          string   `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,10 +282,33 @@ func (x *RequestCompleted) GetRecord() *RequestRecord {
 	return nil
 }
 
+func (x *RequestCompleted) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RequestCompleted) GetOutput() []uint32 {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *RequestCompleted) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // RequestUnfinished ends a request because its run is over.
 type RequestUnfinished struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Record        *RequestRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Record *RequestRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// The user's id of the request.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,11 +350,20 @@ func (x *RequestUnfinished) GetRecord() *RequestRecord {
 	return nil
 }
 
+func (x *RequestUnfinished) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // RequestRefused ends a request that cannot be served at all.
 type RequestRefused struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Request       uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The user's id of the request.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -366,15 +412,23 @@ func (x *RequestRefused) GetReason() string {
 	return ""
 }
 
+func (x *RequestRefused) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 var File_spotserve_v1_request_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_request_proto_rawDesc = "" +
 	"\n" +
-	"\x1aspotserve/v1/request.proto\x12\fspotserve.v1\x1a\x17spotserve/v1/plan.proto\"t\n" +
+	"\x1aspotserve/v1/request.proto\x12\fspotserve.v1\x1a\x1dspotserve/v1/experiment.proto\x1a\x17spotserve/v1/plan.proto\"\xa2\x01\n" +
 	"\x0eRequestArrived\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12#\n" +
-	"\routput_tokens\x18\x03 \x01(\x03R\foutputTokens\"\xa3\x03\n" +
+	"\routput_tokens\x18\x03 \x01(\x03R\foutputTokens\x12,\n" +
+	"\x06prompt\x18\x04 \x01(\v2\x14.spotserve.v1.PromptR\x06prompt\"\xa3\x03\n" +
 	"\rRequestRecord\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1d\n" +
 	"\n" +
@@ -394,14 +448,19 @@ const file_spotserve_v1_request_proto_rawDesc = "" +
 	"\vinterrupted\x18\n" +
 	" \x01(\x03R\vinterrupted\x12\x1a\n" +
 	"\bpipeline\x18\v \x01(\x03R\bpipeline\x124\n" +
-	"\x06config\x18\f \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\"G\n" +
+	"\x06config\x18\f \x01(\v2\x1c.spotserve.v1.ParallelConfigR\x06config\"\x87\x01\n" +
 	"\x10RequestCompleted\x123\n" +
-	"\x06record\x18\x01 \x01(\v2\x1b.spotserve.v1.RequestRecordR\x06record\"H\n" +
+	"\x06record\x18\x01 \x01(\v2\x1b.spotserve.v1.RequestRecordR\x06record\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06output\x18\x03 \x03(\rR\x06output\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\\\n" +
 	"\x11RequestUnfinished\x123\n" +
-	"\x06record\x18\x01 \x01(\v2\x1b.spotserve.v1.RequestRecordR\x06record\"B\n" +
+	"\x06record\x18\x01 \x01(\v2\x1b.spotserve.v1.RequestRecordR\x06record\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"V\n" +
 	"\x0eRequestRefused\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reasonB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04nameB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
 
 var (
 	file_spotserve_v1_request_proto_rawDescOnce sync.Once
@@ -422,17 +481,19 @@ var file_spotserve_v1_request_proto_goTypes = []any{
 	(*RequestCompleted)(nil),  // 2: spotserve.v1.RequestCompleted
 	(*RequestUnfinished)(nil), // 3: spotserve.v1.RequestUnfinished
 	(*RequestRefused)(nil),    // 4: spotserve.v1.RequestRefused
-	(*ParallelConfig)(nil),    // 5: spotserve.v1.ParallelConfig
+	(*Prompt)(nil),            // 5: spotserve.v1.Prompt
+	(*ParallelConfig)(nil),    // 6: spotserve.v1.ParallelConfig
 }
 var file_spotserve_v1_request_proto_depIdxs = []int32{
-	5, // 0: spotserve.v1.RequestRecord.config:type_name -> spotserve.v1.ParallelConfig
-	1, // 1: spotserve.v1.RequestCompleted.record:type_name -> spotserve.v1.RequestRecord
-	1, // 2: spotserve.v1.RequestUnfinished.record:type_name -> spotserve.v1.RequestRecord
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 0: spotserve.v1.RequestArrived.prompt:type_name -> spotserve.v1.Prompt
+	6, // 1: spotserve.v1.RequestRecord.config:type_name -> spotserve.v1.ParallelConfig
+	1, // 2: spotserve.v1.RequestCompleted.record:type_name -> spotserve.v1.RequestRecord
+	1, // 3: spotserve.v1.RequestUnfinished.record:type_name -> spotserve.v1.RequestRecord
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_request_proto_init() }
@@ -440,6 +501,7 @@ func file_spotserve_v1_request_proto_init() {
 	if File_spotserve_v1_request_proto != nil {
 		return
 	}
+	file_spotserve_v1_experiment_proto_init()
 	file_spotserve_v1_plan_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

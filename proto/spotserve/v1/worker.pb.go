@@ -263,8 +263,10 @@ type TokensCommitted struct {
 	Pipeline int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Batch    uint64                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Since the batch started, for every request that still needs as many.
-	Tokens        int64 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
-	AtNs          int64 `protobuf:"varint,5,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	Tokens int64 `protobuf:"varint,4,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	AtNs   int64 `protobuf:"varint,5,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	// What no commit has told of, where tokens are computed.
+	Generated     []*Generated `protobuf:"bytes,6,rep,name=generated,proto3" json:"generated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,22 +336,129 @@ func (x *TokensCommitted) GetAtNs() int64 {
 	return 0
 }
 
+func (x *TokensCommitted) GetGenerated() []*Generated {
+	if x != nil {
+		return x.Generated
+	}
+	return nil
+}
+
+// Generated is a part of a request's answer.
+type Generated struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Request uint64                 `protobuf:"varint,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Place of the first token in the answer.
+	From   int64    `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	Tokens []uint32 `protobuf:"varint,3,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	// The answer ends with them.
+	Done bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	// The whole answer, at its end.
+	Text string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	// Length of a prompt that came as text, at the end.
+	PromptTokens int64 `protobuf:"varint,6,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	// Why the request cannot be answered at all.
+	Refused       string `protobuf:"bytes,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generated) Reset() {
+	*x = Generated{}
+	mi := &file_spotserve_v1_worker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generated) ProtoMessage() {}
+
+func (x *Generated) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_worker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generated.ProtoReflect.Descriptor instead.
+func (*Generated) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Generated) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *Generated) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Generated) GetTokens() []uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Generated) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *Generated) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Generated) GetPromptTokens() int64 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *Generated) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // BatchCompleted says that all requests of a batch are answered.
 type BatchCompleted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Pipeline      int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
-	Batch         uint64                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
-	Requests      []uint64               `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
-	StartedAtNs   int64                  `protobuf:"varint,5,opt,name=started_at_ns,json=startedAtNs,proto3" json:"started_at_ns,omitempty"`
-	EndedAtNs     int64                  `protobuf:"varint,6,opt,name=ended_at_ns,json=endedAtNs,proto3" json:"ended_at_ns,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Epoch       *Epoch                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Pipeline    int64                  `protobuf:"varint,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Batch       uint64                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
+	Requests    []uint64               `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
+	StartedAtNs int64                  `protobuf:"varint,5,opt,name=started_at_ns,json=startedAtNs,proto3" json:"started_at_ns,omitempty"`
+	EndedAtNs   int64                  `protobuf:"varint,6,opt,name=ended_at_ns,json=endedAtNs,proto3" json:"ended_at_ns,omitempty"`
+	// What no commit has told of, where tokens are computed.
+	Generated     []*Generated `protobuf:"bytes,7,rep,name=generated,proto3" json:"generated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchCompleted) Reset() {
 	*x = BatchCompleted{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[4]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +470,7 @@ func (x *BatchCompleted) String() string {
 func (*BatchCompleted) ProtoMessage() {}
 
 func (x *BatchCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[4]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +483,7 @@ func (x *BatchCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCompleted.ProtoReflect.Descriptor instead.
 func (*BatchCompleted) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BatchCompleted) GetEpoch() *Epoch {
@@ -419,6 +528,13 @@ func (x *BatchCompleted) GetEndedAtNs() int64 {
 	return 0
 }
 
+func (x *BatchCompleted) GetGenerated() []*Generated {
+	if x != nil {
+		return x.Generated
+	}
+	return nil
+}
+
 // RequestsJoined says which requests joined a continuous batch at a token
 // border.
 type RequestsJoined struct {
@@ -440,7 +556,7 @@ type RequestsJoined struct {
 
 func (x *RequestsJoined) Reset() {
 	*x = RequestsJoined{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +568,7 @@ func (x *RequestsJoined) String() string {
 func (*RequestsJoined) ProtoMessage() {}
 
 func (x *RequestsJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[5]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +581,7 @@ func (x *RequestsJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestsJoined.ProtoReflect.Descriptor instead.
 func (*RequestsJoined) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RequestsJoined) GetEpoch() *Epoch {
@@ -526,15 +642,17 @@ type RequestsLeft struct {
 	Batch    uint64                 `protobuf:"varint,3,opt,name=batch,proto3" json:"batch,omitempty"`
 	Requests []uint64               `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
 	// Decoding iterations of the batch so far.
-	Tokens        int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
-	AtNs          int64 `protobuf:"varint,6,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	Tokens int64 `protobuf:"varint,5,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	AtNs   int64 `protobuf:"varint,6,opt,name=at_ns,json=atNs,proto3" json:"at_ns,omitempty"`
+	// What no commit has told of, where tokens are computed.
+	Generated     []*Generated `protobuf:"bytes,7,rep,name=generated,proto3" json:"generated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RequestsLeft) Reset() {
 	*x = RequestsLeft{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +664,7 @@ func (x *RequestsLeft) String() string {
 func (*RequestsLeft) ProtoMessage() {}
 
 func (x *RequestsLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[6]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +677,7 @@ func (x *RequestsLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestsLeft.ProtoReflect.Descriptor instead.
 func (*RequestsLeft) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RequestsLeft) GetEpoch() *Epoch {
@@ -604,6 +722,13 @@ func (x *RequestsLeft) GetAtNs() int64 {
 	return 0
 }
 
+func (x *RequestsLeft) GetGenerated() []*Generated {
+	if x != nil {
+		return x.Generated
+	}
+	return nil
+}
+
 // Progress is how far an interrupted request has come.
 type Progress struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -616,7 +741,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -628,7 +753,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[7]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -641,7 +766,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Progress) GetRequest() uint64 {
@@ -672,14 +797,16 @@ type PipelineExited struct {
 	// Of the pool, and of an interrupted batch without KV cache.
 	Unprocessed []uint64 `protobuf:"varint,7,rep,packed,name=unprocessed,proto3" json:"unprocessed,omitempty"`
 	// Tokens that the batch had generated since it began.
-	Computed      int64 `protobuf:"varint,8,opt,name=computed,proto3" json:"computed,omitempty"`
+	Computed int64 `protobuf:"varint,8,opt,name=computed,proto3" json:"computed,omitempty"`
+	// What no commit has told of, where tokens are computed.
+	Generated     []*Generated `protobuf:"bytes,9,rep,name=generated,proto3" json:"generated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PipelineExited) Reset() {
 	*x = PipelineExited{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +818,7 @@ func (x *PipelineExited) String() string {
 func (*PipelineExited) ProtoMessage() {}
 
 func (x *PipelineExited) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[8]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +831,7 @@ func (x *PipelineExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PipelineExited.ProtoReflect.Descriptor instead.
 func (*PipelineExited) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PipelineExited) GetEpoch() *Epoch {
@@ -763,6 +890,13 @@ func (x *PipelineExited) GetComputed() int64 {
 	return 0
 }
 
+func (x *PipelineExited) GetGenerated() []*Generated {
+	if x != nil {
+		return x.Generated
+	}
+	return nil
+}
+
 // WorkerJoined says that a new process stands for a node from here on.
 type WorkerJoined struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -772,7 +906,7 @@ type WorkerJoined struct {
 
 func (x *WorkerJoined) Reset() {
 	*x = WorkerJoined{}
-	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +918,7 @@ func (x *WorkerJoined) String() string {
 func (*WorkerJoined) ProtoMessage() {}
 
 func (x *WorkerJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_worker_proto_msgTypes[9]
+	mi := &file_spotserve_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +931,7 @@ func (x *WorkerJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerJoined.ProtoReflect.Descriptor instead.
 func (*WorkerJoined) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_spotserve_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 var File_spotserve_v1_worker_proto protoreflect.FileDescriptor
@@ -823,20 +957,30 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
 	"\brequests\x18\x04 \x03(\x04R\brequests\x12\x18\n" +
 	"\aresumed\x18\x05 \x01(\bR\aresumed\x12\x13\n" +
-	"\x05at_ns\x18\x06 \x01(\x03R\x04atNs\"\x9b\x01\n" +
+	"\x05at_ns\x18\x06 \x01(\x03R\x04atNs\"\xd2\x01\n" +
 	"\x0fTokensCommitted\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
 	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x16\n" +
 	"\x06tokens\x18\x04 \x01(\x03R\x06tokens\x12\x13\n" +
-	"\x05at_ns\x18\x05 \x01(\x03R\x04atNs\"\xcd\x01\n" +
+	"\x05at_ns\x18\x05 \x01(\x03R\x04atNs\x125\n" +
+	"\tgenerated\x18\x06 \x03(\v2\x17.spotserve.v1.GeneratedR\tgenerated\"\xb8\x01\n" +
+	"\tGenerated\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x16\n" +
+	"\x06tokens\x18\x03 \x03(\rR\x06tokens\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12#\n" +
+	"\rprompt_tokens\x18\x06 \x01(\x03R\fpromptTokens\x12\x18\n" +
+	"\arefused\x18\a \x01(\tR\arefused\"\x84\x02\n" +
 	"\x0eBatchCompleted\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
 	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
 	"\brequests\x18\x04 \x03(\x04R\brequests\x12\"\n" +
 	"\rstarted_at_ns\x18\x05 \x01(\x03R\vstartedAtNs\x12\x1e\n" +
-	"\vended_at_ns\x18\x06 \x01(\x03R\tendedAtNs\"\xd0\x01\n" +
+	"\vended_at_ns\x18\x06 \x01(\x03R\tendedAtNs\x125\n" +
+	"\tgenerated\x18\a \x03(\v2\x17.spotserve.v1.GeneratedR\tgenerated\"\xd0\x01\n" +
 	"\x0eRequestsJoined\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
@@ -844,17 +988,18 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\brequests\x18\x04 \x03(\x04R\brequests\x12\x18\n" +
 	"\aresumed\x18\x05 \x01(\bR\aresumed\x12\x16\n" +
 	"\x06tokens\x18\x06 \x01(\x03R\x06tokens\x12\x13\n" +
-	"\x05at_ns\x18\a \x01(\x03R\x04atNs\"\xb4\x01\n" +
+	"\x05at_ns\x18\a \x01(\x03R\x04atNs\"\xeb\x01\n" +
 	"\fRequestsLeft\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x14\n" +
 	"\x05batch\x18\x03 \x01(\x04R\x05batch\x12\x1a\n" +
 	"\brequests\x18\x04 \x03(\x04R\brequests\x12\x16\n" +
 	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\x12\x13\n" +
-	"\x05at_ns\x18\x06 \x01(\x03R\x04atNs\"B\n" +
+	"\x05at_ns\x18\x06 \x01(\x03R\x04atNs\x125\n" +
+	"\tgenerated\x18\a \x03(\v2\x17.spotserve.v1.GeneratedR\tgenerated\"B\n" +
 	"\bProgress\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\x04R\arequest\x12\x1c\n" +
-	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\"\x9e\x02\n" +
+	"\tcommitted\x18\x02 \x01(\x03R\tcommitted\"\xd5\x02\n" +
 	"\x0ePipelineExited\x12)\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x13.spotserve.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x13\n" +
@@ -863,7 +1008,8 @@ const file_spotserve_v1_worker_proto_rawDesc = "" +
 	"\rstarted_at_ns\x18\x05 \x01(\x03R\vstartedAtNs\x128\n" +
 	"\vinterrupted\x18\x06 \x03(\v2\x16.spotserve.v1.ProgressR\vinterrupted\x12 \n" +
 	"\vunprocessed\x18\a \x03(\x04R\vunprocessed\x12\x1a\n" +
-	"\bcomputed\x18\b \x01(\x03R\bcomputed\"\x0e\n" +
+	"\bcomputed\x18\b \x01(\x03R\bcomputed\x125\n" +
+	"\tgenerated\x18\t \x03(\v2\x17.spotserve.v1.GeneratedR\tgenerated\"\x0e\n" +
 	"\fWorkerJoinedB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
 
 var (
@@ -878,35 +1024,40 @@ func file_spotserve_v1_worker_proto_rawDescGZIP() []byte {
 	return file_spotserve_v1_worker_proto_rawDescData
 }
 
-var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_spotserve_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_spotserve_v1_worker_proto_goTypes = []any{
 	(*ContextMigrated)(nil), // 0: spotserve.v1.ContextMigrated
 	(*StageStarted)(nil),    // 1: spotserve.v1.StageStarted
 	(*BatchStarted)(nil),    // 2: spotserve.v1.BatchStarted
 	(*TokensCommitted)(nil), // 3: spotserve.v1.TokensCommitted
-	(*BatchCompleted)(nil),  // 4: spotserve.v1.BatchCompleted
-	(*RequestsJoined)(nil),  // 5: spotserve.v1.RequestsJoined
-	(*RequestsLeft)(nil),    // 6: spotserve.v1.RequestsLeft
-	(*Progress)(nil),        // 7: spotserve.v1.Progress
-	(*PipelineExited)(nil),  // 8: spotserve.v1.PipelineExited
-	(*WorkerJoined)(nil),    // 9: spotserve.v1.WorkerJoined
-	(*Epoch)(nil),           // 10: spotserve.v1.Epoch
+	(*Generated)(nil),       // 4: spotserve.v1.Generated
+	(*BatchCompleted)(nil),  // 5: spotserve.v1.BatchCompleted
+	(*RequestsJoined)(nil),  // 6: spotserve.v1.RequestsJoined
+	(*RequestsLeft)(nil),    // 7: spotserve.v1.RequestsLeft
+	(*Progress)(nil),        // 8: spotserve.v1.Progress
+	(*PipelineExited)(nil),  // 9: spotserve.v1.PipelineExited
+	(*WorkerJoined)(nil),    // 10: spotserve.v1.WorkerJoined
+	(*Epoch)(nil),           // 11: spotserve.v1.Epoch
 }
 var file_spotserve_v1_worker_proto_depIdxs = []int32{
-	10, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
-	10, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
-	10, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
-	10, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
-	10, // 4: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
-	10, // 5: spotserve.v1.RequestsJoined.epoch:type_name -> spotserve.v1.Epoch
-	10, // 6: spotserve.v1.RequestsLeft.epoch:type_name -> spotserve.v1.Epoch
-	10, // 7: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
-	7,  // 8: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 0: spotserve.v1.ContextMigrated.epoch:type_name -> spotserve.v1.Epoch
+	11, // 1: spotserve.v1.StageStarted.epoch:type_name -> spotserve.v1.Epoch
+	11, // 2: spotserve.v1.BatchStarted.epoch:type_name -> spotserve.v1.Epoch
+	11, // 3: spotserve.v1.TokensCommitted.epoch:type_name -> spotserve.v1.Epoch
+	4,  // 4: spotserve.v1.TokensCommitted.generated:type_name -> spotserve.v1.Generated
+	11, // 5: spotserve.v1.BatchCompleted.epoch:type_name -> spotserve.v1.Epoch
+	4,  // 6: spotserve.v1.BatchCompleted.generated:type_name -> spotserve.v1.Generated
+	11, // 7: spotserve.v1.RequestsJoined.epoch:type_name -> spotserve.v1.Epoch
+	11, // 8: spotserve.v1.RequestsLeft.epoch:type_name -> spotserve.v1.Epoch
+	4,  // 9: spotserve.v1.RequestsLeft.generated:type_name -> spotserve.v1.Generated
+	11, // 10: spotserve.v1.PipelineExited.epoch:type_name -> spotserve.v1.Epoch
+	8,  // 11: spotserve.v1.PipelineExited.interrupted:type_name -> spotserve.v1.Progress
+	4,  // 12: spotserve.v1.PipelineExited.generated:type_name -> spotserve.v1.Generated
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_worker_proto_init() }
@@ -921,7 +1072,7 @@ func file_spotserve_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_worker_proto_rawDesc), len(file_spotserve_v1_worker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
