@@ -4,7 +4,9 @@ package chaos
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -80,17 +82,17 @@ func (s *site) read(run string) *audit {
 		arrived: make(map[event.RequestID]bool), ends: make(map[event.RequestID][]event.ID), said: make(map[event.ID][]byte),
 		silent: make(map[string]bool), incarnation: make(map[string]uint64),
 	}
-	last, err := s.bus.LastSeq(s.t.Context(), bus.Runs)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	end, found, err := s.bus.Newest(s.t.Context(), bus.Runs, wire.RunFilter(run))
+	var end bus.Message
+	var found bool
+	var sub bus.Subscription
+	err := bus.Insist(s.t.Context(), slog.New(slog.DiscardHandler), func(ctx context.Context) (err error) {
+		if end, found, err = s.bus.Newest(ctx, bus.Runs, wire.RunFilter(run)); err == nil {
+			sub, err = s.bus.Follow(ctx, bus.Runs, bus.Position{}, wire.RunFilter(run))
+		}
+		return err
+	})
 	if err != nil || !found {
-		s.t.Fatalf("run %s is not on the stream, which ends at %d: %v", run, last, err)
-	}
-	sub, err := s.bus.Follow(s.t.Context(), bus.Runs, bus.Position{}, wire.RunFilter(run))
-	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("run %s is not on the stream: %v", run, err)
 	}
 	defer sub.Stop()
 	for m := range sub.C() {

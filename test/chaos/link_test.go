@@ -5,18 +5,18 @@ package chaos
 import (
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 )
 
-// link carries TCP connections to a server. It can be cut, so that they end and
+// link carries TCP connections to servers. It can be cut, so that they end and
 // no new ones are made, and held, so that nothing comes through and nobody is
 // told: as a network does that drops packets, which come through, sent again,
 // when it heals.
 type link struct {
-	listener net.Listener
-	target   string
-	workers  sync.WaitGroup
+	listeners []net.Listener // one for each server
+	workers   sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -24,17 +24,23 @@ type link struct {
 	held  chan struct{} // closed when bytes go through
 }
 
-func newLink(t testing.TB, target string) *link {
+// newLink makes a link to servers, whose URLs have commas between them.
+func newLink(t testing.TB, urls string) *link {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &link{listener: listener, target: target, conns: make(map[net.Conn]struct{}), held: make(chan struct{})}
+	l := &link{conns: make(map[net.Conn]struct{}), held: make(chan struct{})}
 	close(l.held)
-	l.workers.Go(l.accept)
+	for url := range strings.SplitSeq(urls, ",") {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.listeners = append(l.listeners, listener)
+		l.workers.Go(func() { l.accept(listener, strings.TrimPrefix(url, "nats://")) })
+	}
 	t.Cleanup(func() {
-		_ = l.listener.Close()
+		for _, listener := range l.listeners {
+			_ = listener.Close()
+		}
 		l.heal()
 		l.cut()
 		l.workers.Wait()
@@ -42,7 +48,14 @@ func newLink(t testing.TB, target string) *link {
 	return l
 }
 
-func (l *link) url() string { return "nats://" + l.listener.Addr().String() }
+// url is of the servers as they are reached through the link.
+func (l *link) url() string {
+	var urls []string
+	for _, listener := range l.listeners {
+		urls = append(urls, "nats://"+listener.Addr().String())
+	}
+	return strings.Join(urls, ",")
+}
 
 // cut ends all connections and refuses new ones.
 func (l *link) cut() {
@@ -80,13 +93,13 @@ func (l *link) open() <-chan struct{} {
 	return l.held
 }
 
-func (l *link) accept() {
+func (l *link) accept(listener net.Listener, target string) {
 	for {
-		client, err := l.listener.Accept()
+		client, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", l.target)
+		server, err := net.Dial("tcp", target)
 		if err != nil {
 			_ = client.Close()
 			continue

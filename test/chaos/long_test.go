@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -14,253 +13,178 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spotserve/spotserve/core/event"
-	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/failpoint"
 )
 
-// The settings of TestLong: how long faults go on, 10m for example, and the seed
-// of their schedule, 1 if it is not set.
+// The settings of TestLong, from the environment.
 const (
-	longEnv = "SPOTSERVE_CHAOS_FOR"
-	seedEnv = "SPOTSERVE_CHAOS_SEED"
+	longEnv   = "SPOTSERVE_CHAOS_FOR"    // how long faults go on: 10m. There is no default, and no test without it
+	seedEnv   = "SPOTSERVE_CHAOS_SEED"   // of the schedule of faults and of the experiments: 1
+	rateEnv   = "SPOTSERVE_CHAOS_RATE"   // requests an experiment second: 1.5
+	lengthEnv = "SPOTSERVE_CHAOS_LENGTH" // of one run, in experiment seconds: 1320
+	scaleEnv  = "SPOTSERVE_CHAOS_SCALE"  // experiment seconds a second: 20
 )
 
-// longNodes are those of trace As.
-const longNodes = 11
+// setting reads one of them.
+func setting[T any](t *testing.T, name, byDefault string, parse func(string) (T, error)) T {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		text = byDefault
+	}
+	v, err := parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
 
-// long is one experiment of a long run: the fleet and the load of the published
-// one, 66 s at its scale.
-func long(seed int) string {
-	approaches := []string{"spotserve", "rerouting", "reparallelization"}
-	return fmt.Sprintf(`name: chaos-long
-approach: %s
-seed: %d
-time_scale: %d
-drain: true
-grace_s: 120
-model: 20B
-instance: g4dn.12xlarge
-profile: T4-20B
-trace: {name: As}
-arrivals: {kind: artifact, rate_rps: 0.35, cv: 6, prompt_tokens: 512, output_tokens: 128}
-`, approaches[seed%3], seed, scale)
+// positive parses a number above 0.
+func positive(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err == nil && !(v > 0) {
+		err = fmt.Errorf("%s: allowed are numbers above 0", text)
+	}
+	return v, err
 }
 
 // TestLong draws faults for as long as it is told, one after the other and some
-// at once, while experiments run. Which faults come, and when, depends on the
-// seed and on when runs end; what is under way in the processes just then does
-// not.
+// at once, while experiments run on sites of their own, one after the other.
+// Which faults come, and when, depends on the seed and on when runs end; what is
+// under way in the processes just then does not.
 func TestLong(t *testing.T) {
-	text := os.Getenv(longEnv)
-	if text == "" {
+	if os.Getenv(longEnv) == "" {
 		t.Skipf("SKIPPED, NOT TESTED: set %s to a duration, or make chaos", longEnv)
 	}
-	lasts, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := uint64(1)
-	if text := os.Getenv(seedEnv); text != "" {
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	env := make(map[string][]string)
-	for _, name := range append(nodes(longNodes), "collector", "planner-0", "planner-1", "trace-replayer-0", "trace-replayer-1") {
-		env[name] = []string{failpoint.Env + "=" + failpoint.Receive + "=duplicate:0.01,late:50ms:0.01,seed=" + strconv.FormatUint(seed, 10)}
-	}
-	c := &chaos{
-		site: newSite(t, options{nodes: longNodes, linked: true, env: env}),
+	lasts := setting(t, longEnv, "", time.ParseDuration)
+	seed := setting(t, seedEnv, "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+	l := &longRun{
+		rate: setting(t, rateEnv, "1.5", positive), lengthS: int(setting(t, lengthEnv, "1320", positive)), scale: setting(t, scaleEnv, strconv.Itoa(scale), positive),
 		rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int), began: time.Now(),
 	}
-	var sum report
-	runs, end := 0, time.Now().Add(lasts)
-	for time.Now().Before(end) {
-		run := c.start(long(runs + 1))
-		if run == "" {
-			t.Fatal("a start is refused while nothing is wrong")
+	l.end = l.began.Add(lasts)
+	for n := 1; time.Now().Before(l.end) && !t.Failed(); n++ {
+		servers := []int{0, 3}[l.rand.IntN(2)]
+		t.Run(fmt.Sprintf("site %d, of %d NATS servers", n, max(1, servers)), func(t *testing.T) { l.site(t, servers) })
+	}
+	t.Logf("seed %d, %g requests a second for %d s at scale %g:\n%s", seed, l.rate, l.lengthS, l.scale, l)
+}
+
+// longRun is what TestLong does, and what became of it.
+type longRun struct {
+	rate, scale float64
+	lengthS     int
+	rand        *rand.Rand
+	began, end  time.Time
+
+	runs   int
+	counts map[string]int // of faults and of kinds of runs
+	faults int
+	ended  int // processes that failed without a fault of their own
+	sum    report
+}
+
+// A site keeps longNodes nodes; before longSite is over no new one is made.
+const (
+	longNodes = 11
+	longSite  = 10 * time.Minute
+)
+
+// site has faults on one site.
+func (l *longRun) site(t *testing.T, servers int) {
+	env := make(map[string][]string)
+	for _, name := range append(nodes(longNodes), "collector", "planner-0", "planner-1", "trace-replayer-0", "trace-replayer-1") {
+		env[name] = []string{failpoint.Env + "=" + failpoint.Receive + "=duplicate:0.01,late:50ms:0.01,seed=" + strconv.Itoa(1+l.rand.IntN(1000))}
+	}
+	c := &chaos{
+		site: newSite(t, options{nodes: longNodes, servers: servers, linked: true, env: env}),
+		rand: l.rand, counts: make(map[string]int), began: l.began,
+	}
+	defer func() {
+		l.ended += c.ended
+		for name, n := range c.counts {
+			l.counts["fault: "+name] += n
+			l.faults += n
 		}
-		c.disturb(run, end)
+	}()
+	over := time.Now().Add(longSite)
+	for time.Now().Before(over) && time.Now().Before(l.end) {
+		run := c.accepted(l.experiment())
+		calm := time.Now().Add(time.Duration(float64(l.lengthS) / l.scale * float64(time.Second)))
+		if calm.After(l.end) {
+			calm = l.end
+		}
+		c.disturb(run, calm)
 		r := c.mustBeWhole(run)
-		runs++
-		sum.totals.Accepted += r.totals.Accepted
-		sum.totals.Completed += r.totals.Completed
-		sum.totals.UnfinishedAtEnd += r.totals.UnfinishedAtEnd
-		sum.totals.LateFacts += r.totals.LateFacts
-		sum.terms += r.terms
-		sum.joined += r.joined
-		sum.gap = max(sum.gap, r.gap)
+		l.runs++
+		l.sum.totals.Accepted += r.totals.Accepted
+		l.sum.totals.Completed += r.totals.Completed
+		l.sum.totals.UnfinishedAtEnd += r.totals.UnfinishedAtEnd
+		l.sum.totals.LateFacts += r.totals.LateFacts
+		l.sum.terms += r.terms
+		l.sum.joined += r.joined
+		l.sum.gap = max(l.sum.gap, r.gap)
 	}
-	faults := 0
-	var table strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(c.counts)) {
-		fmt.Fprintf(&table, "%6d  %s\n", c.counts[name], name)
-		faults += c.counts[name]
-	}
-	t.Logf("seed %d: %d runs in %v with %d faults, after which %d processes ended by themselves:\n%s%s",
-		seed, runs, time.Since(c.began).Round(time.Second), faults, c.ended, table.String(), sum)
 }
 
-// chaos is a site with faults under way.
-type chaos struct {
-	*site
-	rand   *rand.Rand
-	began  time.Time
-	counts map[string]int
-	open   []fault // under way, the first to end first
-	ended  int     // processes that failed without a fault of their own
-}
-
-// fault is one that is under way.
-type fault struct {
-	until time.Time
-	on    *proc
-	undo  func()
-}
-
-// disturb has faults come and go until the run is over or has had its time; then
-// all is mended, and the run comes to its end.
-func (c *chaos) disturb(run string, end time.Time) {
-	c.t.Helper()
-	const most = 3 // at once
-	calm := time.Now().Add(100 * time.Second)
-	if calm.After(end) {
-		calm = end
+// experiment draws the next one: approach, kind of batching, and a fleet that
+// changes every minute or two. One in four serves the model whose pipelines take
+// three nodes, under the load that it was published with.
+func (l *longRun) experiment() string {
+	pick := func(of ...string) string { return of[l.rand.IntN(len(of))] }
+	approach, batching := pick("spotserve", "rerouting", "reparallelization"), pick("pooled", "idle-only", "continuous")
+	model, rate := "6.7B", l.rate
+	if l.rand.IntN(4) == 0 {
+		model, rate = "20B", 0.35
 	}
-	next := time.Now().Add(3 * time.Second)
-	for !c.watch.over(run) && time.Now().Before(calm) {
-		time.Sleep(100 * time.Millisecond)
-		c.mend(time.Now())
-		if time.Now().Before(next) {
-			continue
+	l.counts["run: "+model+", "+approach+", "+batching]++
+	var b strings.Builder
+	fmt.Fprintf(&b, `name: chaos-long
+approach: %s
+batching: %s
+seed: %d
+time_scale: %g
+drain: true
+grace_s: 120
+model: %s
+instance: g4dn.12xlarge
+profile: T4-%s
+arrivals: {kind: gamma, rate_rps: %g, cv: 2, prompt_tokens: 512, output_tokens: 128}
+trace:
+  end_s: %d
+  changes:
+`, approach, batching, 1+l.rand.IntN(1000), l.scale, model, model, rate, l.lengthS)
+	l.changes(&b)
+	return b.String()
+}
+
+// changes draws a fleet of 7 nodes at first, and of 6 to 11 from then on.
+func (l *longRun) changes(b *strings.Builder) {
+	here, away := nodes(longNodes)[:7], nodes(longNodes)[7:]
+	fmt.Fprintf(b, "    - {at_s: 0, add_spot: [%s]}\n", strings.Join(here, ", "))
+	for at := 0; ; {
+		at += 60 + l.rand.IntN(120)
+		if at >= l.lengthS {
+			return
 		}
-		if len(c.open) < most {
-			c.strike(run)
+		from, to, what := &here, &away, "remove"
+		if len(here) == 6 || len(away) > 0 && l.rand.IntN(2) == 0 {
+			from, to, what = &away, &here, "add_spot"
 		}
-		next = time.Now().Add(c.between(500*time.Millisecond, 3*time.Second))
-	}
-	c.mend(time.Now().Add(time.Hour))
-	for _, p := range c.procs {
-		within(c.t, p.name+" is ready", func() (bool, any) {
-			c.mend(time.Now())
-			status, said := p.health("/readyz")
-			return status == http.StatusOK, said
-		})
+		i := l.rand.IntN(len(*from))
+		node := (*from)[i]
+		*from, *to = slices.Delete(slices.Clone(*from), i, i+1), append(slices.Clone(*to), node)
+		fmt.Fprintf(b, "    - {at_s: %d, %s: [%s]}\n", at, what, node)
 	}
 }
 
-func (c *chaos) between(least, most time.Duration) time.Duration {
-	return least + time.Duration(c.rand.Int64N(int64(most-least)))
-}
-
-// mend ends the faults that have had their time, and starts what has ended by
-// itself.
-func (c *chaos) mend(now time.Time) {
-	c.t.Helper()
-	slices.SortFunc(c.open, func(a, b fault) int { return a.until.Compare(b.until) })
-	for len(c.open) > 0 && !c.open[0].until.After(now) {
-		c.open[0].undo()
-		c.open = c.open[1:]
+// String is the table of it all.
+func (l *longRun) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d runs in %v with %d faults, after which %d processes ended by themselves\n%s\n",
+		l.runs, time.Since(l.began).Round(time.Second), l.faults, l.ended, l.sum)
+	for _, name := range slices.Sorted(maps.Keys(l.counts)) {
+		fmt.Fprintf(&b, "%6d  %s\n", l.counts[name], name)
 	}
-	for _, p := range c.procs {
-		if !p.alive() && !c.busy(p) {
-			c.ended++
-			c.t.Logf("%s ended by itself:\n%s", p.name, tail(p.Stderr.String()))
-			p.Process = nil
-			c.open = append(c.open, fault{time.Now().Add(time.Second), p, p.start})
-		}
-	}
-}
-
-func tail(text string) string { return text[max(0, len(text)-1000):] }
-
-func (c *chaos) busy(p *proc) bool {
-	return slices.ContainsFunc(c.open, func(f fault) bool { return f.on == p })
-}
-
-// kind is the service that a process is one of.
-func kind(p *proc) string {
-	switch name := strings.TrimRight(p.name, "-0123456789"); name {
-	case "node":
-		return "worker"
-	case "nats":
-		return "NATS server"
-	default:
-		return name
-	}
-}
-
-// strike has one fault begin.
-func (c *chaos) strike(run string) {
-	c.t.Helper()
-	all := append(slices.Clone(c.procs), c.servers[0])
-	p := all[c.rand.IntN(len(all))]
-	if c.rand.IntN(3) == 0 { // else the many workers have nearly all of them
-		few := slices.DeleteFunc(all, func(p *proc) bool { return kind(p) == "worker" })
-		p = few[c.rand.IntN(len(few))]
-	}
-	what, away := c.rand.IntN(10), c.between(500*time.Millisecond, 9*time.Second)
-	if c.busy(p) {
-		return
-	}
-	server := p == c.servers[0]
-	switch {
-	case what < 4 && server:
-		p.kill()
-		c.begin("kill", p, min(away, 3*time.Second), func() { p.serve() })
-	case what < 4:
-		p.kill()
-		c.begin("kill", p, away, p.start)
-	case what < 7 || server:
-		p.freeze()
-		c.begin("stop", p, away, p.thaw)
-	case what == 7:
-		p.link.hold()
-		c.begin("partition, held", p, away, p.link.heal)
-	case what == 8:
-		p.link.cut()
-		c.begin("partition, cut", p, away, p.link.heal)
-	case c.busy(c.servers[0]):
-		// Nobody could publish what comes next.
-	case c.rand.IntN(8) == 0:
-		c.halve(away)
-	default:
-		c.notices(run)
-	}
-}
-
-func (c *chaos) begin(what string, p *proc, lasts time.Duration, undo func()) {
-	c.t.Helper()
-	name := what + " " + kind(p)
-	c.counts[name]++
-	c.t.Logf("%6.1f s: %s %s for %.1f s", time.Since(c.began).Seconds(), what, p.name, lasts.Seconds())
-	c.open = append(c.open, fault{time.Now().Add(lasts), p, undo})
-}
-
-// halve kills every other worker.
-func (c *chaos) halve(away time.Duration) {
-	c.t.Helper()
-	for i := range longNodes {
-		if p := c.proc("node-" + strconv.Itoa(i)); i%2 == 0 && !c.busy(p) {
-			p.kill()
-			c.begin("kill, half of them at once,", p, away, p.start)
-		}
-	}
-}
-
-// notices says of a node that it goes, twice, and then that it does not.
-func (c *chaos) notices(run string) {
-	c.t.Helper()
-	node := "node-" + strconv.Itoa(c.rand.IntN(longNodes))
-	deadline := vtime.Time(c.between(60*time.Second, 120*time.Second))
-	for _, b := range []event.Body{
-		event.PreemptionNoticed{Nodes: []string{node}, Deadline: deadline},
-		event.PreemptionNoticed{Nodes: []string{node}, Deadline: deadline},
-		event.PreemptionCancelled{Nodes: []string{node}},
-	} {
-		c.say(run, node, b)
-	}
-	c.counts["notice, said twice and taken back"]++
-	c.t.Logf("%6.1f s: notices of %s", time.Since(c.began).Seconds(), node)
+	return b.String()
 }

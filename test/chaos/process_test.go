@@ -5,11 +5,14 @@ package chaos
 import (
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -140,13 +143,24 @@ func (p *proc) serve() (url string) {
 	return url
 }
 
-// free is an address of the loopback interface where nobody listens.
-func free(t testing.TB) string {
+// given are the ports that were free.
+var given sync.Map
+
+// free is an address of the loopback interface where nobody listens, and which
+// is not given to anybody else: a server comes back there after it was killed.
+// The port is below those that systems give to connections that go out.
+func free(t testing.TB) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	within(t, "a free port", func() (bool, any) {
+		address = "127.0.0.1:" + strconv.Itoa(15_000+rand.IntN(15_000))
+		if _, again := given.LoadOrStore(address, true); again {
+			return false, address
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return false, err
+		}
+		return l.Close() == nil, address
+	})
+	return address
 }

@@ -138,7 +138,7 @@ func (s *site) add(o options, name, program string, args ...string) {
 	p := &proc{t: s.t, name: name, file: service(s.t, program), dir: s.dir, env: o.env[name]}
 	url := s.url
 	if o.linked {
-		p.link = newLink(s.t, strings.TrimPrefix(s.url, "nats://"))
+		p.link = newLink(s.t, s.url)
 		url = p.link.url()
 	}
 	p.args = append(slices.Clone(args), "--nats", url, "--log-level", "info", "--metrics-listen", "127.0.0.1:0")
@@ -236,12 +236,14 @@ func (s *site) start(yaml string) (run string) {
 	}
 }
 
-// accepted starts an experiment that must be accepted.
+// accepted starts an experiment, again if it is refused: on a busy machine a
+// service may take longer to answer the roll call than the replayer waits.
 func (s *site) accepted(yaml string) (run string) {
 	s.t.Helper()
-	if run = s.start(yaml); run == "" {
-		s.t.Fatal("the start is refused")
-	}
+	within(s.t, "an experiment is accepted", func() (bool, any) {
+		run = s.start(yaml)
+		return run != "", "it is refused"
+	})
 	return run
 }
 

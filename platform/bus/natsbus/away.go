@@ -33,8 +33,18 @@ func isFinal(err error) bool {
 	return errors.As(err, &api) && !isBusy(api) && api.Code >= http.StatusBadRequest && api.Code < http.StatusInternalServerError
 }
 
-// isBusy reports whether nobody can do what was asked for at the moment: there
-// is no leader, or its queue is full.
+// inProcess is the code of an answer to a message that a cluster is about to
+// store: it came before, under the same ID.
+const inProcess jetstream.ErrorCode = 10158
+
+// isBusy reports whether the server cannot do what was asked for at the moment:
+// there is no leader, its queue is full, it deals with the same message or with
+// another one of the same subject, or has as many consumers as it keeps, some of
+// which it will forget.
 func isBusy(err *jetstream.APIError) bool {
+	switch err.ErrorCode {
+	case inProcess, jetstream.JSErrCodeStreamWrongLastSequenceConstant, jetstream.JSErrCodeMaximumConsumersLimit:
+		return true
+	}
 	return err.Code == http.StatusServiceUnavailable || err.Code == http.StatusTooManyRequests
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+	"github.com/spotserve/spotserve/platform/failpoint"
 )
 
 // delivery is a message as a consumer delivers it.
@@ -43,5 +44,38 @@ func TestFollowerSeesGaps(t *testing.T) {
 	}
 	if len(f.C()) > 0 || f.next != 10 {
 		t.Errorf("%d more messages, next is %d; want none and 10", len(f.C()), f.next)
+	}
+}
+
+// TestFollowerLeavesNoConsumers: each time that it starts anew, because the
+// deliveries of a consumer did not follow upon each other, that one goes.
+func TestFollowerLeavesNoConsumers(t *testing.T) {
+	if err := failpoint.Arm(failpoint.Receive + "=duplicate:0.3,seed=1"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = failpoint.Arm("") }() // nothing cannot be wrong
+	b := connectAlone(t)
+	sub, err := b.Follow(t.Context(), bus.Runs, bus.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 50
+	for range n {
+		if err := b.Publish(t.Context(), bus.Outgoing{Subject: "spot.run.r.x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint64(n) {
+		if m := <-sub.C(); m.Seq != i+1 {
+			t.Fatalf("message %d, want %d", m.Seq, i+1)
+		}
+	}
+	stream, err := b.link.current.js.Stream(t.Context(), string(bus.Runs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The next one may be there already when the last message was read.
+	if n := stream.CachedInfo().State.Consumers; n > 2 {
+		t.Errorf("the server has %d consumers, want that of the one follower", n)
 	}
 }

@@ -111,6 +111,8 @@ func TestParseAnswer(t *testing.T) {
 		"repetition":    {&nats.Msg{Data: []byte(`{"stream":"SPOT_RUNS","seq":7,"duplicate":true}`)}, 7, false, false},
 		"nobody":        {nobody, 0, true, false},
 		"not available": {&nats.Msg{Data: []byte(`{"error":{"code":503,"description":"no leader"},"stream":"SPOT_RUNS","seq":0}`)}, 0, true, false},
+		"too many":      {&nats.Msg{Data: []byte(`{"error":{"code":429,"err_code":10167,"description":"too many requests"},"stream":"SPOT_RUNS","seq":0}`)}, 0, true, false},
+		"in process":    {&nats.Msg{Data: []byte(`{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"}}`)}, 0, true, false},
 		"refused":       {&nats.Msg{Data: []byte(`{"error":{"code":400,"description":"too large"}}`)}, 0, false, true},
 		"empty":         {&nats.Msg{Data: []byte(`{}`)}, 0, false, true},
 		"no data":       {&nats.Msg{}, 0, false, true},

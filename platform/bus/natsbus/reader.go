@@ -73,6 +73,11 @@ func (b *Bus) feed(src source, c *conn, consumer jetstream.Consumer) {
 	ctx := src.Context()
 	for {
 		err := consume(src, c, consumer)
+		if errors.Is(err, errGap) {
+			// The server has a limit of consumers, and would keep this one for a
+			// while.
+			src.release(c)
+		}
 		for wait := firstPause; ctx.Err() == nil; wait = longer(wait) {
 			b.options.Log.Debug("bus reader starts anew", "error", err)
 			if c, err = b.link.conn(ctx, b.open); err == nil {
