@@ -60,8 +60,33 @@ type Sampling struct {
 	TopP        float32 // share of the mass to draw from; 0 and 1: all
 	TopK        int     // likeliest tokens to draw from; 0: all
 	// Seed and position decide the draw, so that it does not depend on who draws.
-	// A request without a seed of its own has one made of this and its id.
+	// A request without a seed of its own has one made of the run's and its id.
 	Seed uint64
+}
+
+// SamplingWish is what a request asks for of its sampling; what is nil is the
+// run's.
+type SamplingWish struct {
+	Temperature *float32
+	TopP        *float32
+	TopK        *int
+	Seed        *uint64
+}
+
+// With is s as far as w asks for nothing else. A seed that w does not name is left
+// to the caller.
+func (s Sampling) With(w SamplingWish) Sampling {
+	set(&s.Temperature, w.Temperature)
+	set(&s.TopP, w.TopP)
+	set(&s.TopK, w.TopK)
+	set(&s.Seed, w.Seed)
+	return s
+}
+
+func set[T any](to *T, wish *T) {
+	if wish != nil {
+		*to = *wish
+	}
 }
 
 // Prompt is what a request of a measured run asks.
@@ -69,8 +94,8 @@ type Prompt struct {
 	Name   string // the user's id of the request; empty for those of a trace
 	Text   string // the prompt as text
 	Tokens []int32
-	// Sampling of this request; nil takes the run's.
-	Sampling *Sampling
+	// Sampling of this request.
+	Sampling SamplingWish
 	Stop     []int32 // tokens that end the answer, beside the run's
 	// Flaw is why the request cannot be read; the planner refuses it.
 	Flaw string

@@ -158,12 +158,38 @@ func (c *check) share(field string, v float32) float32 {
 	return float32(c.notNegative(field, float64(v)))
 }
 
+// samplingWishOut leaves a wish for nothing out.
+func samplingWishOut(c *check, w experiment.SamplingWish) *pb.SamplingWish {
+	if w == (experiment.SamplingWish{}) {
+		return nil
+	}
+	m := &pb.SamplingWish{Temperature: w.Temperature, TopP: w.TopP, Seed: w.Seed}
+	if w.TopK != nil {
+		k := c.count("top_k", *w.TopK)
+		m.TopK = &k
+	}
+	c.share("temperature", m.GetTemperature())
+	c.share("top_p", m.GetTopP())
+	return m
+}
+
+func samplingWishIn(c *check, m *pb.SamplingWish) experiment.SamplingWish {
+	w := experiment.SamplingWish{Temperature: m.Temperature, TopP: m.TopP, Seed: m.Seed}
+	if m.TopK != nil {
+		k := c.int("top_k", *m.TopK)
+		w.TopK = &k
+	}
+	c.share("temperature", m.GetTemperature())
+	c.share("top_p", m.GetTopP())
+	return w
+}
+
 func promptOut(c *check, p *experiment.Prompt) *pb.Prompt {
 	return &pb.Prompt{
 		Name:     p.Name,
 		Text:     p.Text,
 		Tokens:   c.tokensOut("tokens", p.Tokens),
-		Sampling: present(c, "sampling", p.Sampling, samplingOut),
+		Sampling: inside(c, "sampling", p.Sampling, samplingWishOut),
 		Stop:     c.tokensOut("stop", p.Stop),
 		Flaw:     p.Flaw,
 	}
@@ -174,7 +200,7 @@ func promptIn(c *check, m *pb.Prompt) *experiment.Prompt {
 		Name:     m.Name,
 		Text:     m.Text,
 		Tokens:   c.tokensIn("tokens", m.Tokens),
-		Sampling: present(c, "sampling", m.Sampling, samplingIn),
+		Sampling: optional(c, "sampling", m.Sampling, samplingWishIn),
 		Stop:     c.tokensIn("stop", m.Stop),
 		Flaw:     m.Flaw,
 	}

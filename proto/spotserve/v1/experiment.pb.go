@@ -1253,15 +1253,84 @@ func (x *Sampling) GetSeed() uint64 {
 	return 0
 }
 
+// SamplingWish is what a request asks for of its sampling; what is absent is the
+// run's.
+type SamplingWish struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Temperature   *float32               `protobuf:"fixed32,1,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
+	TopP          *float32               `protobuf:"fixed32,2,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
+	TopK          *int64                 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3,oneof" json:"top_k,omitempty"`
+	Seed          *uint64                `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SamplingWish) Reset() {
+	*x = SamplingWish{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SamplingWish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SamplingWish) ProtoMessage() {}
+
+func (x *SamplingWish) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SamplingWish.ProtoReflect.Descriptor instead.
+func (*SamplingWish) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SamplingWish) GetTemperature() float32 {
+	if x != nil && x.Temperature != nil {
+		return *x.Temperature
+	}
+	return 0
+}
+
+func (x *SamplingWish) GetTopP() float32 {
+	if x != nil && x.TopP != nil {
+		return *x.TopP
+	}
+	return 0
+}
+
+func (x *SamplingWish) GetTopK() int64 {
+	if x != nil && x.TopK != nil {
+		return *x.TopK
+	}
+	return 0
+}
+
+func (x *SamplingWish) GetSeed() uint64 {
+	if x != nil && x.Seed != nil {
+		return *x.Seed
+	}
+	return 0
+}
+
 // Prompt is what a request of a run that computes tokens asks.
 type Prompt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user's id of the request; empty for those of a trace.
-	Name   string   `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Text   string   `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	Tokens []uint32 `protobuf:"varint,3,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
-	// Absent: the run's.
-	Sampling *Sampling `protobuf:"bytes,4,opt,name=sampling,proto3" json:"sampling,omitempty"`
+	Name     string        `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Text     string        `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Tokens   []uint32      `protobuf:"varint,3,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	Sampling *SamplingWish `protobuf:"bytes,4,opt,name=sampling,proto3" json:"sampling,omitempty"`
 	// Tokens that end the answer, beside the run's.
 	Stop []uint32 `protobuf:"varint,5,rep,packed,name=stop,proto3" json:"stop,omitempty"`
 	// Why the request cannot be read.
@@ -1272,7 +1341,7 @@ type Prompt struct {
 
 func (x *Prompt) Reset() {
 	*x = Prompt{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1353,7 @@ func (x *Prompt) String() string {
 func (*Prompt) ProtoMessage() {}
 
 func (x *Prompt) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1366,7 @@ func (x *Prompt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prompt.ProtoReflect.Descriptor instead.
 func (*Prompt) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Prompt) GetName() string {
@@ -1321,7 +1390,7 @@ func (x *Prompt) GetTokens() []uint32 {
 	return nil
 }
 
-func (x *Prompt) GetSampling() *Sampling {
+func (x *Prompt) GetSampling() *SamplingWish {
 	if x != nil {
 		return x.Sampling
 	}
@@ -1353,7 +1422,7 @@ type SweepValue struct {
 
 func (x *SweepValue) Reset() {
 	*x = SweepValue{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1434,7 @@ func (x *SweepValue) String() string {
 func (*SweepValue) ProtoMessage() {}
 
 func (x *SweepValue) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1447,7 @@ func (x *SweepValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepValue.ProtoReflect.Descriptor instead.
 func (*SweepValue) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SweepValue) GetKey() string {
@@ -1413,7 +1482,7 @@ type Provisioning struct {
 
 func (x *Provisioning) Reset() {
 	*x = Provisioning{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1494,7 @@ func (x *Provisioning) String() string {
 func (*Provisioning) ProtoMessage() {}
 
 func (x *Provisioning) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1507,7 @@ func (x *Provisioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provisioning.ProtoReflect.Descriptor instead.
 func (*Provisioning) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Provisioning) GetMaxInstances() int64 {
@@ -1497,7 +1566,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1578,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1591,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Model) GetName() string {
@@ -1596,7 +1665,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1677,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1690,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{10}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Profile) GetName() string {
@@ -1699,7 +1768,7 @@ type TensorProfile struct {
 
 func (x *TensorProfile) Reset() {
 	*x = TensorProfile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1780,7 @@ func (x *TensorProfile) String() string {
 func (*TensorProfile) ProtoMessage() {}
 
 func (x *TensorProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1793,7 @@ func (x *TensorProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorProfile.ProtoReflect.Descriptor instead.
 func (*TensorProfile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{11}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TensorProfile) GetTensor() int64 {
@@ -1754,7 +1823,7 @@ type PhaseLatency struct {
 
 func (x *PhaseLatency) Reset() {
 	*x = PhaseLatency{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1835,7 @@ func (x *PhaseLatency) String() string {
 func (*PhaseLatency) ProtoMessage() {}
 
 func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1848,7 @@ func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseLatency.ProtoReflect.Descriptor instead.
 func (*PhaseLatency) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{12}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PhaseLatency) GetBatch() int64 {
@@ -1823,7 +1892,7 @@ type InstanceType struct {
 
 func (x *InstanceType) Reset() {
 	*x = InstanceType{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1904,7 @@ func (x *InstanceType) String() string {
 func (*InstanceType) ProtoMessage() {}
 
 func (x *InstanceType) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1917,7 @@ func (x *InstanceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceType.ProtoReflect.Descriptor instead.
 func (*InstanceType) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{13}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InstanceType) GetName() string {
@@ -1931,7 +2000,7 @@ type EngineCosts struct {
 
 func (x *EngineCosts) Reset() {
 	*x = EngineCosts{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2012,7 @@ func (x *EngineCosts) String() string {
 func (*EngineCosts) ProtoMessage() {}
 
 func (x *EngineCosts) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2025,7 @@ func (x *EngineCosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineCosts.ProtoReflect.Descriptor instead.
 func (*EngineCosts) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{14}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EngineCosts) GetExecutionScale() float64 {
@@ -2030,7 +2099,7 @@ type Delays struct {
 
 func (x *Delays) Reset() {
 	*x = Delays{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2111,7 @@ func (x *Delays) String() string {
 func (*Delays) ProtoMessage() {}
 
 func (x *Delays) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2124,7 @@ func (x *Delays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delays.ProtoReflect.Descriptor instead.
 func (*Delays) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{15}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Delays) GetSendNs() int64 {
@@ -2172,12 +2241,21 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\vtemperature\x18\x01 \x01(\x02R\vtemperature\x12\x13\n" +
 	"\x05top_p\x18\x02 \x01(\x02R\x04topP\x12\x13\n" +
 	"\x05top_k\x18\x03 \x01(\x03R\x04topK\x12\x12\n" +
-	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xa4\x01\n" +
+	"\x04seed\x18\x04 \x01(\x04R\x04seed\"\xaf\x01\n" +
+	"\fSamplingWish\x12%\n" +
+	"\vtemperature\x18\x01 \x01(\x02H\x00R\vtemperature\x88\x01\x01\x12\x18\n" +
+	"\x05top_p\x18\x02 \x01(\x02H\x01R\x04topP\x88\x01\x01\x12\x18\n" +
+	"\x05top_k\x18\x03 \x01(\x03H\x02R\x04topK\x88\x01\x01\x12\x17\n" +
+	"\x04seed\x18\x04 \x01(\x04H\x03R\x04seed\x88\x01\x01B\x0e\n" +
+	"\f_temperatureB\b\n" +
+	"\x06_top_pB\b\n" +
+	"\x06_top_kB\a\n" +
+	"\x05_seed\"\xa8\x01\n" +
 	"\x06Prompt\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06tokens\x18\x03 \x03(\rR\x06tokens\x122\n" +
-	"\bsampling\x18\x04 \x01(\v2\x16.spotserve.v1.SamplingR\bsampling\x12\x12\n" +
+	"\x06tokens\x18\x03 \x03(\rR\x06tokens\x126\n" +
+	"\bsampling\x18\x04 \x01(\v2\x1a.spotserve.v1.SamplingWishR\bsampling\x12\x12\n" +
 	"\x04stop\x18\x05 \x03(\rR\x04stop\x12\x12\n" +
 	"\x04flaw\x18\x06 \x01(\tR\x04flaw\"4\n" +
 	"\n" +
@@ -2288,7 +2366,7 @@ func file_spotserve_v1_experiment_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(ExperimentKind)(0),      // 0: spotserve.v1.ExperimentKind
 	(Quirks)(0),              // 1: spotserve.v1.Quirks
@@ -2303,39 +2381,40 @@ var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(*Shape)(nil),            // 10: spotserve.v1.Shape
 	(*Rope)(nil),             // 11: spotserve.v1.Rope
 	(*Sampling)(nil),         // 12: spotserve.v1.Sampling
-	(*Prompt)(nil),           // 13: spotserve.v1.Prompt
-	(*SweepValue)(nil),       // 14: spotserve.v1.SweepValue
-	(*Provisioning)(nil),     // 15: spotserve.v1.Provisioning
-	(*Model)(nil),            // 16: spotserve.v1.Model
-	(*Profile)(nil),          // 17: spotserve.v1.Profile
-	(*TensorProfile)(nil),    // 18: spotserve.v1.TensorProfile
-	(*PhaseLatency)(nil),     // 19: spotserve.v1.PhaseLatency
-	(*InstanceType)(nil),     // 20: spotserve.v1.InstanceType
-	(*EngineCosts)(nil),      // 21: spotserve.v1.EngineCosts
-	(*Delays)(nil),           // 22: spotserve.v1.Delays
+	(*SamplingWish)(nil),     // 13: spotserve.v1.SamplingWish
+	(*Prompt)(nil),           // 14: spotserve.v1.Prompt
+	(*SweepValue)(nil),       // 15: spotserve.v1.SweepValue
+	(*Provisioning)(nil),     // 16: spotserve.v1.Provisioning
+	(*Model)(nil),            // 17: spotserve.v1.Model
+	(*Profile)(nil),          // 18: spotserve.v1.Profile
+	(*TensorProfile)(nil),    // 19: spotserve.v1.TensorProfile
+	(*PhaseLatency)(nil),     // 20: spotserve.v1.PhaseLatency
+	(*InstanceType)(nil),     // 21: spotserve.v1.InstanceType
+	(*EngineCosts)(nil),      // 22: spotserve.v1.EngineCosts
+	(*Delays)(nil),           // 23: spotserve.v1.Delays
 }
 var file_spotserve_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: spotserve.v1.Spec.kind:type_name -> spotserve.v1.ExperimentKind
 	1,  // 1: spotserve.v1.Spec.quirks:type_name -> spotserve.v1.Quirks
-	16, // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
-	17, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
-	20, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
-	21, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
-	22, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
+	17, // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
+	18, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
+	21, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
+	22, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
+	23, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
 	2,  // 7: spotserve.v1.Spec.batching:type_name -> spotserve.v1.Batching
 	3,  // 8: spotserve.v1.Spec.objective:type_name -> spotserve.v1.Objective
 	4,  // 9: spotserve.v1.Spec.provision:type_name -> spotserve.v1.Provision
-	15, // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
-	14, // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
+	16, // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
+	15, // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
 	6,  // 12: spotserve.v1.Spec.compute:type_name -> spotserve.v1.Compute
 	9,  // 13: spotserve.v1.Spec.transformer:type_name -> spotserve.v1.TransformerModel
 	8,  // 14: spotserve.v1.Spec.forced:type_name -> spotserve.v1.ForcedConfig
 	10, // 15: spotserve.v1.TransformerModel.shape:type_name -> spotserve.v1.Shape
 	12, // 16: spotserve.v1.TransformerModel.sampling:type_name -> spotserve.v1.Sampling
 	11, // 17: spotserve.v1.Shape.rope:type_name -> spotserve.v1.Rope
-	12, // 18: spotserve.v1.Prompt.sampling:type_name -> spotserve.v1.Sampling
-	18, // 19: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
-	19, // 20: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
+	13, // 18: spotserve.v1.Prompt.sampling:type_name -> spotserve.v1.SamplingWish
+	19, // 19: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
+	20, // 20: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
 	21, // [21:21] is the sub-list for method output_type
 	21, // [21:21] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
@@ -2348,13 +2427,14 @@ func file_spotserve_v1_experiment_proto_init() {
 	if File_spotserve_v1_experiment_proto != nil {
 		return
 	}
+	file_spotserve_v1_experiment_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_experiment_proto_rawDesc), len(file_spotserve_v1_experiment_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
