@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/virtual"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/sim"
@@ -62,8 +63,7 @@ func Of(spec experiment.Spec, timeline experiment.Timeline) (Preview, error) {
 		p.RequiredRPS = spec.ArrivalRate * spec.Headroom
 	}
 	p.FirstNodes, p.FewestNodes, p.MostNodes = nodes(timeline)
-	spec.Virtual, spec.TimeScale = true, 0
-	err := sim.Run("preview", spec, timeline, func(ev event.Event) error {
+	err := sim.Run("preview", virtual.Simulated(spec), timeline, func(ev event.Event) error {
 		chosen, ok := ev.Body.(event.ConfigChosen)
 		if !ok || chosen.Config.IsZero() {
 			return nil

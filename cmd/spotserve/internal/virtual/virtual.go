@@ -11,6 +11,7 @@ import (
 
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/sim"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/services/collector"
@@ -48,7 +49,7 @@ func (r *Runner) Run(ctx context.Context, start event.StartExperiment) (run stri
 	if err != nil {
 		return "", err
 	}
-	spec.Virtual, spec.TimeScale = true, 0
+	spec = Simulated(spec)
 	n, err := r.number(ctx)
 	if err != nil {
 		return "", err
@@ -62,6 +63,14 @@ func (r *Runner) Run(ctx context.Context, start event.StartExperiment) (run stri
 		return run, err
 	}
 	return run, ctx.Err()
+}
+
+// Simulated is an experiment as it is played in virtual time. Where workers would
+// compute tokens, it takes the durations of the profile.
+func Simulated(spec experiment.Spec) experiment.Spec {
+	spec.Virtual, spec.TimeScale = true, 0
+	spec.Compute, spec.Transformer = experiment.Profiled, nil
+	return spec
 }
 
 // number gives the next number of a virtual run.
