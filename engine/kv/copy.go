@@ -109,4 +109,3 @@ func runs(x Cell, from, to int, visit func([]float32)) {
 		}
 	}
 }
-
