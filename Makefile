@@ -13,6 +13,9 @@ FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 CHAOS_FOR ?= 10m
 CHAOS_SEED ?= 1
+CHAOS_RATE ?= 1.5
+CHAOS_LENGTH ?= 1320
+CHAOS_SCALE ?= 20
 
 .PHONY: help
 help: ## list the targets
@@ -32,7 +35,9 @@ race: ## all tests under the race detector (needs a C compiler)
 
 .PHONY: chaos
 chaos: ## real processes under faults: each kind once, then CHAOS_FOR of random ones
-	SPOTSERVE_CHAOS=1 SPOTSERVE_CHAOS_FOR=$(CHAOS_FOR) SPOTSERVE_CHAOS_SEED=$(CHAOS_SEED) go test -count=1 -v -timeout 0 ./test/chaos
+	SPOTSERVE_CHAOS=1 go test -count=1 -v -timeout 0 ./test/chaos
+	SPOTSERVE_CHAOS_FOR=$(CHAOS_FOR) SPOTSERVE_CHAOS_SEED=$(CHAOS_SEED) SPOTSERVE_CHAOS_RATE=$(CHAOS_RATE) \
+	  SPOTSERVE_CHAOS_LENGTH=$(CHAOS_LENGTH) SPOTSERVE_CHAOS_SCALE=$(CHAOS_SCALE) go test -count=1 -v -timeout 0 -run TestLong ./test/chaos
 
 .PHONY: lint
 lint: ## go vet, golangci-lint and buf lint

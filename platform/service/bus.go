@@ -25,9 +25,14 @@ func StoreFlag(fs *pflag.FlagSet) *string {
 	return fs.String("store", DefaultStore, "SQL store, sqlite:PATH or clickhouse://user:password@host:9000/database")
 }
 
-// Connect connects the process to the bus and lets go of it at the exit.
-func (p *Process) Connect(ctx context.Context, name, url string) (bus.Bus, error) {
-	b, err := natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Log: p.Log})
+// Connect connects the process to the bus and lets go of it at the exit. A server
+// that is there and does not answer for its streams is waited for: a cluster may
+// be about to elect who does.
+func (p *Process) Connect(ctx context.Context, name, url string) (b bus.Bus, err error) {
+	err = bus.Insist(ctx, p.Log, func(ctx context.Context) (err error) {
+		b, err = natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Log: p.Log})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

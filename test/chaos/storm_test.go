@@ -109,7 +109,7 @@ func (c *chaos) strike(run string) {
 		p = few[c.rand.IntN(len(few))]
 	}
 	what, away := c.rand.IntN(10), c.between(500*time.Millisecond, 9*time.Second)
-	if c.busy(p) {
+	if c.busy(p) || !p.alive() { // it may have ended by itself just now
 		return
 	}
 	server := slices.Contains(c.servers, p)

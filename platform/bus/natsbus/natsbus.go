@@ -96,7 +96,8 @@ var _ bus.Bus = (*Bus)(nil)
 const closeWait = 5 * time.Second
 
 // Connect connects to a server and makes the streams that are not there. A
-// server that cannot be reached now is an error; one that goes away later is
+// server that cannot be reached now is an error, and so is one that does not
+// answer for its streams, which is away (bus.ErrAway); one that goes away later is
 // waited for.
 func Connect(ctx context.Context, o Options) (*Bus, error) {
 	o = o.withDefaults()
@@ -109,6 +110,9 @@ func Connect(ctx context.Context, o Options) (*Bus, error) {
 	}
 	if err := ensureStreams(ctx, first.js, o); err != nil {
 		first.close()
+		if !errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+			err = away(ctx, err)
+		}
 		return nil, fmt.Errorf("NATS %s: %w", o.where(), err)
 	}
 	b := &Bus{options: o, link: newLink(o, first), outbox: newOutbox(o)}
