@@ -55,9 +55,8 @@ type Prepare struct{ Part event.PrepareMigration }
 // Compute is one step of a micro-batch. The leader has one in flight a group; the
 // steps of a pipeline's groups may be computed side by side.
 //
-// The answer is Computed or ComputeFailed, with the same names, once. A step that
-// failed is said again with the same Step; it may be said while ranks of it still
-// come up, and then waits or fails.
+// The answer is Computed or ComputeFailed, with the same names, once. What failed
+// is computed by the next step of the group, from the same positions.
 type Compute struct {
 	Epoch     event.Epoch
 	Pipeline  int

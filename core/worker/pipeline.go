@@ -61,7 +61,9 @@ func newPipeline(w *Worker, b event.ApplyMigration, s event.PipelineStart) *pipe
 			timerName(timerCommit, s.Pipeline), timerName(timerExit, s.Pipeline),
 		},
 	}
-	if w.spec.Batching == experiment.Continuous {
+	if w.spec.Measured() {
+		p.engine = newMeasured(p, b)
+	} else if w.spec.Batching == experiment.Continuous {
 		p.engine = &continuous{pipeline: p, kvTokens: b.KVTokens, timer: vtime.Never}
 	} else {
 		p.engine = &static{pipeline: p}
@@ -69,7 +71,8 @@ func newPipeline(w *Worker, b event.ApplyMigration, s event.PipelineStart) *pipe
 	return p
 }
 
-// start is called when the engine is up.
+// start is called when the engine is up; one that computes, when it has all its
+// context too.
 func (p *pipeline) start() {
 	p.up = true
 	if len(p.resume) > 0 || p.engine.waiting() {

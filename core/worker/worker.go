@@ -14,6 +14,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/effect"
+	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/vtime"
@@ -31,6 +32,7 @@ type Worker struct {
 	daemon    ContextDaemon
 	stages    map[int]event.StageStarted // by pipeline: what to report when the engine is up
 	pipelines map[int]*pipeline          // that this node leads
+	tokenizer engineop.Tokenizer         // of the model that the node computes, if it has one
 }
 
 // New returns the worker of node. Its run begins with RunStarted.
@@ -45,6 +47,10 @@ func NewIncarnation(node string, incarnation uint64) *Worker {
 	w.emit.After = event.FirstSeq(incarnation)
 	return w
 }
+
+// Tokenize gives the worker the tokenizer of the model that its engine computes.
+// Without one it refuses prompts that are text.
+func (w *Worker) Tokenize(t engineop.Tokenizer) { w.tokenizer = t }
 
 // Step takes one event and returns what to do about it. The worker's time is
 // the event's, and never runs back.
@@ -72,7 +78,7 @@ func (w *Worker) Step(now vtime.Time, ev event.Event) []effect.Effect {
 
 func (w *Worker) start(run string, spec experiment.Spec) {
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
-	if err != nil {
+	if err != nil || spec.Measured() && spec.Transformer == nil {
 		// The replayer checked the experiment; a worker that cannot price a
 		// batch stays silent rather than guess.
 		return
@@ -87,6 +93,10 @@ func (w *Worker) command(b event.Body) {
 	switch b := b.(type) {
 	case event.ApplyMigration:
 		w.apply(b)
+	case event.PrepareMigration:
+		if w.spec.Measured() {
+			w.emit.Do(engineop.Prepare{Part: b})
+		}
 	case event.AssignRequests:
 		if p := w.led(b.Pipeline, b.Epoch); p != nil {
 			p.engine.assign(b.Requests)
@@ -101,6 +111,8 @@ func (w *Worker) command(b event.Body) {
 		}
 	case event.TimerFired:
 		w.timer(b.Timer)
+	default:
+		w.answer(b)
 	}
 }
 
@@ -131,14 +143,19 @@ func (w *Worker) apply(b event.ApplyMigration) {
 	w.daemon.Apply(b)
 	for _, s := range b.Pipelines {
 		w.stages[s.Pipeline] = w.stage(b, s)
-		w.emit.Timer(timerName(timerStage, s.Pipeline), s.EngineReadyAt)
+		if !w.spec.Measured() {
+			w.emit.Timer(timerName(timerStage, s.Pipeline), s.EngineReadyAt)
+		}
 		if s.Leader {
 			w.pipelines[s.Pipeline] = newPipeline(w, b, s)
 		}
 	}
-	if len(b.Pipelines) > 0 {
+	switch {
+	case w.spec.Measured():
+		w.emit.Do(engineop.Reshape{Part: b})
+	case len(b.Pipelines) > 0:
 		w.emit.Timer(timerContext, max(w.emit.Now, b.Begin.Add(w.daemon.Complete())))
-	} else {
+	default:
 		w.emit.Timer(timerContext, vtime.Never)
 	}
 }
@@ -165,6 +182,9 @@ func (w *Worker) drop(p *pipeline) {
 	for _, t := range []string{p.timers.poll, p.timers.batch, p.timers.commit, p.timers.exit} {
 		w.emit.Timer(t, vtime.Never)
 	}
+	if w.spec.Measured() {
+		w.emit.Do(engineop.Halt{Epoch: p.epoch, Pipeline: p.index})
+	}
 }
 
 func (w *Worker) clear() {
@@ -178,6 +198,9 @@ func (w *Worker) clear() {
 	w.emit.Timer(timerContext, vtime.Never)
 	w.daemon = ContextDaemon{}
 	w.active = false
+	if w.spec.Measured() {
+		w.emit.Do(engineop.Clear{})
+	}
 }
 
 // The timers of a worker; all but context carry a pipeline's number.
@@ -229,7 +252,7 @@ func (w *Worker) stageUp(index int) {
 	}
 	delete(w.stages, index)
 	w.report(s)
-	if p := w.pipelines[index]; p != nil {
+	if p := w.pipelines[index]; p != nil && !w.spec.Measured() {
 		p.start()
 	}
 }
