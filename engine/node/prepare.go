@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+
+	"github.com/spotserve/spotserve/core/event"
+)
+
+// prepare fetches ahead what a plan to come is expected to need, as far as there
+// is memory that nobody uses. The next plan ends it.
+func (n *Node) prepare(b event.PrepareMigration) {
+	expected := event.ApplyMigration{Epoch: n.epoch, Config: b.Config, Placements: b.Placements, Steps: b.Steps}
+	for _, p := range b.Resume {
+		s := event.PipelineStart{Pipeline: p.Pipeline}
+		for _, id := range p.Requests {
+			s.Resume = append(s.Resume, event.AssignedRequest{Request: id})
+		}
+		expected.Pipelines = append(expected.Pipelines, s)
+	}
+	d := newDuty(n.Name, n.geometry, expected)
+	ctx, cancel := context.WithCancel(n.ctx)
+	if stop := n.stop; stop != nil {
+		n.stop = func() { stop(); cancel() }
+	} else {
+		n.stop = cancel
+	}
+	n.after(func() {
+		t := &transfer{Node: n, duty: d, ctx: ctx, peers: d.others}
+		for _, s := range d.starts {
+			t.fetchCache(s)
+		}
+		for _, e := range d.errands {
+			if ctx.Err() != nil || n.store.has(e.blob) {
+				continue
+			}
+			if block, err := n.arena.Alloc(n.config.BlobBytes(e.blob)); err != nil || t.bringInto(e, block) != nil {
+				return // the plan itself finds out what is wrong, if anything is
+			}
+		}
+	})
+}
