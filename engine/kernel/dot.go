@@ -9,24 +9,9 @@ func Dot(w, x []float32) float32 {
 	x = x[:len(w)]
 	whole := len(w) &^ (lanes - 1)
 	var acc [lanes]float32
-	// Eight lanes at a time, so that they stay in registers.
-	for lane := 0; lane < lanes; lane += 8 {
-		var a0, a1, a2, a3, a4, a5, a6, a7 float32
-		for k := lane; k < whole; k += lanes {
-			w, x := w[k:k+8:k+8], x[k:k+8:k+8]
-			a0 = fma32(w[0], x[0], a0)
-			a1 = fma32(w[1], x[1], a1)
-			a2 = fma32(w[2], x[2], a2)
-			a3 = fma32(w[3], x[3], a3)
-			a4 = fma32(w[4], x[4], a4)
-			a5 = fma32(w[5], x[5], a5)
-			a6 = fma32(w[6], x[6], a6)
-			a7 = fma32(w[7], x[7], a7)
-		}
-		copy(acc[lane:lane+8], []float32{a0, a1, a2, a3, a4, a5, a6, a7})
-	}
+	accumulate(&acc, w[:whole], x[:whole])
 	if whole < len(w) {
-		dotTail(&acc, w[whole:], x[whole:])
+		accumulateTail(&acc, w[whole:], x[whole:])
 	}
 	return fold(&acc)
 }
@@ -34,35 +19,49 @@ func Dot(w, x []float32) float32 {
 // dotBF16 is Dot with weights in bfloat16.
 func dotBF16(w []uint16, x []float32) float32 {
 	x = x[:len(w)]
-	whole := len(w) &^ (lanes - 1)
 	var acc [lanes]float32
-	for lane := 0; lane < lanes; lane += 8 {
-		var a0, a1, a2, a3, a4, a5, a6, a7 float32
-		for k := lane; k < whole; k += lanes {
-			w, x := w[k:k+8:k+8], x[k:k+8:k+8]
-			a0 = fma32(FromBF16(w[0]), x[0], a0)
-			a1 = fma32(FromBF16(w[1]), x[1], a1)
-			a2 = fma32(FromBF16(w[2]), x[2], a2)
-			a3 = fma32(FromBF16(w[3]), x[3], a3)
-			a4 = fma32(FromBF16(w[4]), x[4], a4)
-			a5 = fma32(FromBF16(w[5]), x[5], a5)
-			a6 = fma32(FromBF16(w[6]), x[6], a6)
-			a7 = fma32(FromBF16(w[7]), x[7], a7)
+	var buf [8 * lanes]float32
+	for from := 0; from < len(w); from += len(buf) {
+		part := w[from:min(from+len(buf), len(w))]
+		for i, b := range part {
+			buf[i] = FromBF16(b)
 		}
-		copy(acc[lane:lane+8], []float32{a0, a1, a2, a3, a4, a5, a6, a7})
-	}
-	if whole < len(w) {
-		var f [lanes]float32
-		for i, b := range w[whole:] {
-			f[i] = FromBF16(b)
+		whole := len(part) &^ (lanes - 1)
+		accumulate(&acc, buf[:whole], x[from:from+whole])
+		if whole < len(part) {
+			accumulateTail(&acc, buf[whole:len(part)], x[from+whole:])
 		}
-		dotTail(&acc, f[:len(w)-whole], x[whole:])
 	}
 	return fold(&acc)
 }
 
-// dotTail adds the last, short group of a dot product, padded with zeros.
-func dotTail(acc *[lanes]float32, w, x []float32) {
+// accumulate adds w*x to the lanes. Both are equally long, a multiple of lanes.
+func accumulate(acc *[lanes]float32, w, x []float32) {
+	const step = 4 // lanes at a time: as many as stay in registers
+	for lane := 0; lane < lanes; lane += step {
+		a := acc[lane : lane+step : lane+step]
+		a0, a1, a2, a3 := a[0], a[1], a[2], a[3]
+		for k := lane; k < len(w); k += lanes {
+			w, x := w[k:k+step:k+step], x[k:k+step:k+step]
+			s0 := sum64(w[0], x[0], a0)
+			s1 := sum64(w[1], x[1], a1)
+			s2 := sum64(w[2], x[2], a2)
+			s3 := sum64(w[3], x[3], a3)
+			if doubtful(s0) || doubtful(s1) || doubtful(s2) || doubtful(s3) {
+				a0 = fma32(w[0], x[0], a0)
+				a1 = fma32(w[1], x[1], a1)
+				a2 = fma32(w[2], x[2], a2)
+				a3 = fma32(w[3], x[3], a3)
+				continue
+			}
+			a0, a1, a2, a3 = float32(s0), float32(s1), float32(s2), float32(s3)
+		}
+		a[0], a[1], a[2], a[3] = a0, a1, a2, a3
+	}
+}
+
+// accumulateTail adds the last, short group of a dot product, padded with zeros.
+func accumulateTail(acc *[lanes]float32, w, x []float32) {
 	for i := range acc {
 		if i < len(w) {
 			acc[i] = fma32(w[i], x[i], acc[i])

@@ -4,21 +4,11 @@ import "math"
 
 // fma32 is x*y+z with one rounding to float32, as the FMA instructions do it.
 func fma32(x, y, z float32) float32 {
-	// The product of two float32 is exact in float64. The sum is rounded to 53
-	// bits and then to 24, which is wrong only if the first rounding ends on
-	// a midpoint between two float32; a midpoint has its low 28 bits clear.
-	s := float64(float64(x)*float64(y)) + float64(z)
-	if math.Float64bits(s)&(1<<28-1) != 0 {
+	if s := sum64(x, y, z); !doubtful(s) {
 		return float32(s)
 	}
-	return fmaOdd(x, y, z)
-}
-
-// fmaOdd is fma32 by rounding the sum to odd first: a sum that is not exact
-// never lies on a midpoint, but on the side of it that the exact sum is on.
-//
-//go:noinline
-func fmaOdd(x, y, z float32) float32 {
+	// Round to odd first: a sum that is not exact then never lies on a midpoint,
+	// but on the side of it that the exact sum is on.
 	p, c := float64(float64(x)*float64(y)), float64(z)
 	s := p + c
 	back := s - p
@@ -34,3 +24,15 @@ func fmaOdd(x, y, z float32) float32 {
 	}
 	return float32(math.Float64frombits(bits))
 }
+
+// sum64 is x*y+z rounded to float64. The product of two float32 is exact in
+// float64, so it does not matter whether it is fused.
+func sum64(x, y, z float32) float64 {
+	p := float64(x) * float64(y)
+	return p + float64(z)
+}
+
+// doubtful says whether rounding s again, to float32, may differ from rounding
+// the exact sum once: only if the first rounding ended on a midpoint between two
+// float32, which has its low 28 bits clear.
+func doubtful(s float64) bool { return math.Float64bits(s)<<36 == 0 }
