@@ -1,0 +1,148 @@
+package llm_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/spotserve/spotserve/engine/kernel"
+	"github.com/spotserve/spotserve/engine/llm"
+)
+
+// TestLogitsDoNotDependOnTheCut: every (P, M), at each variant of a model.
+func TestLogitsDoNotDependOnTheCut(t *testing.T) {
+	for _, c := range variants() {
+		t.Run(c.Name, func(t *testing.T) {
+			r := newReference(t, c, 1, prompt(c, 1, 37), 8, llm.Sampling{})
+			for _, x := range cuts(c) {
+				k := newCluster(t, c, x.pipeline, x.tensor, x.cpu)
+				checkLogits(t, x.String(), k, []llm.Sequence{r.step(0, r.prompt)}, r)
+				for at := r.prompt; at < len(r.logits); at++ {
+					checkLogits(t, x.String(), k, []llm.Sequence{r.step(at, 1)}, r)
+				}
+			}
+		})
+	}
+}
+
+// TestLogitsDoNotDependOnTheMachine: levels of instructions and threads.
+func TestLogitsDoNotDependOnTheMachine(t *testing.T) {
+	for _, c := range variants() {
+		r := newReference(t, c, 1, prompt(c, 2, 50), 4, llm.Sampling{})
+		for _, level := range kernel.Levels() {
+			for _, threads := range []int{1, 2, 3, 5} {
+				for _, wait := range []kernel.Wait{kernel.Block, kernel.Spin} {
+					x := cut{1, 1, kernel.Options{Level: level, Threads: threads, Wait: wait}}
+					k := newCluster(t, c, x.pipeline, x.tensor, x.cpu)
+					what := fmt.Sprintf("%s: %v", c.Name, x)
+					checkLogits(t, what, k, []llm.Sequence{r.step(0, r.prompt)}, r)
+					checkLogits(t, what, k, []llm.Sequence{r.step(r.prompt, 1)}, r)
+				}
+			}
+		}
+	}
+}
+
+// TestEveryChunkOfAPrompt: chunks of 1 to all tokens, so that they begin and end
+// anywhere in a page.
+func TestEveryChunkOfAPrompt(t *testing.T) {
+	c := small()
+	r := newReference(t, c, 1, prompt(c, 3, 67), 0, llm.Sampling{})
+	k := newCluster(t, c, 2, 2, kernel.Options{Threads: 1})
+	for size := 1; size <= r.prompt; size++ {
+		k.Drop(r.id)
+		for at := 0; at < r.prompt; at += size {
+			n := min(size, r.prompt-at)
+			checkLogits(t, fmt.Sprintf("chunks of %d", size), k, []llm.Sequence{r.step(at, n)}, r)
+		}
+	}
+}
+
+// TestEveryBatch: each subset of sequences in different states, prefill chunks and
+// single tokens mixed, in both orders.
+func TestEveryBatch(t *testing.T) {
+	c := small()
+	var refs []*reference
+	for id := range 5 {
+		refs = append(refs, newReference(t, c, uint64(id), prompt(c, id, 5+13*id), 3, llm.Sampling{}))
+	}
+	k := newCluster(t, c, 2, 2, kernel.Options{Threads: 2})
+	for subset := 1; subset < 1<<len(refs); subset++ {
+		var chosen []*reference
+		for i, r := range refs {
+			if subset>>i&1 == 1 {
+				chosen = append(chosen, r)
+			}
+		}
+		if subset%2 == 0 {
+			for i, j := 0, len(chosen)-1; i < j; i, j = i+1, j-1 {
+				chosen[i], chosen[j] = chosen[j], chosen[i]
+			}
+		}
+		at := make([]int, len(chosen))
+		for _, r := range chosen {
+			k.Drop(r.id)
+		}
+		// Sequences with an odd number take their prompt in two chunks, so decodes
+		// of some run beside prefills of others.
+		for step := 0; step < 4; step++ {
+			var batch []llm.Sequence
+			for i, r := range chosen {
+				n := 1
+				if at[i] == 0 {
+					n = r.prompt
+					if r.id%2 == 1 {
+						n = r.prompt / 2
+					}
+				} else if at[i] < r.prompt {
+					n = r.prompt - at[i]
+				}
+				batch = append(batch, r.step(at[i], n))
+				at[i] += n
+			}
+			checkLogits(t, fmt.Sprintf("subset %b", subset), k, batch, chosen...)
+		}
+	}
+}
+
+// TestTokens: Next gives the reference's tokens, greedy and sampled in one batch.
+func TestTokens(t *testing.T) {
+	for _, c := range variants() {
+		refs := []*reference{
+			newReference(t, c, 1, prompt(c, 1, 20), 20, llm.Sampling{}),
+			newReference(t, c, 2, prompt(c, 2, 9), 20, llm.Sampling{Temperature: 1, Seed: 5}),
+			newReference(t, c, 3, prompt(c, 3, 33), 20, llm.Sampling{Temperature: 0.7, TopK: 9, Seed: 5}),
+			newReference(t, c, 4, prompt(c, 3, 33), 20, llm.Sampling{Temperature: 2, TopP: 0.8, TopK: 50, Seed: 6}),
+		}
+		for _, x := range cuts(c) {
+			k := newCluster(t, c, x.pipeline, x.tensor, x.cpu)
+			for at := -1; at < 19; at++ {
+				var batch []llm.Sequence
+				for _, r := range refs {
+					if at < 0 {
+						batch = append(batch, r.step(0, r.prompt))
+					} else {
+						batch = append(batch, r.step(r.prompt+at, 1))
+					}
+				}
+				batch[at&1].Sample = false // only some ask for a token
+				next, err := k.Step(t.Context(), batch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(next) != len(refs)-1 {
+					t.Fatalf("%d tokens for %d sequences that ask for one", len(next), len(refs)-1)
+				}
+				i := 0
+				for j, r := range refs {
+					if !batch[j].Sample {
+						continue
+					}
+					if want := r.tokens[r.prompt+at+1]; next[i] != want {
+						t.Fatalf("%s: %v: token %d of sequence %d is %d, want %d", c.Name, x, at+1, r.id, next[i], want)
+					}
+					i++
+				}
+			}
+		}
+	}
+}
