@@ -9,6 +9,7 @@ require (
 	github.com/spf13/pflag v1.1.0
 	github.com/spotserve/spotserve/catalog v0.0.0
 	github.com/spotserve/spotserve/core v0.0.0
+	github.com/spotserve/spotserve/engine v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
 	github.com/spotserve/spotserve/services/collector v0.0.0
 	github.com/spotserve/spotserve/services/planner v0.0.0
@@ -79,6 +80,7 @@ require (
 replace (
 	github.com/spotserve/spotserve/catalog => ../../catalog
 	github.com/spotserve/spotserve/core => ../../core
+	github.com/spotserve/spotserve/engine => ../../engine
 	github.com/spotserve/spotserve/platform => ../../platform
 	github.com/spotserve/spotserve/proto => ../../proto
 	github.com/spotserve/spotserve/services/collector => ../../services/collector

@@ -6,6 +6,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,24 +25,27 @@ type Options struct {
 	Shape model.Config
 	// BF16 rounds matrices of files to bfloat16, see model.ReadOptions.
 	BF16 bool
+	// Leaves is into how many a file's layers are cut where Shape does not say; 0
+	// is model.Config.DefaultLeaves.
+	Leaves int
 }
 
-// synthetic starts a location of weights that are made from a seed.
-const synthetic = "synthetic:"
+// Synthetic starts a location of weights that are made from a seed.
+const Synthetic = "synthetic:"
 
 // ErrShape says that a file is of another model than was asked for.
 var ErrShape = errors.New("the model has another shape")
 
 // Open opens the weights at a location. The caller closes them.
 func Open(location string, o Options) (model.Source, error) {
-	if seed, ok := strings.CutPrefix(location, synthetic); ok {
+	if seed, ok := strings.CutPrefix(location, Synthetic); ok {
 		n, err := strconv.ParseUint(seed, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("model %q: the seed is no whole number", location)
 		}
 		return model.Synthetic(o.Shape, n)
 	}
-	source, err := openFile(location, model.ReadOptions{Leaves: o.Shape.Leaves, BF16: o.BF16 || o.Shape.DType == model.BF16})
+	source, err := openFile(location, model.ReadOptions{Leaves: cmp.Or(o.Shape.Leaves, o.Leaves), BF16: o.BF16 || o.Shape.DType == model.BF16})
 	if err != nil {
 		return nil, err
 	}
