@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/pflag"
 
@@ -25,12 +26,28 @@ func StoreFlag(fs *pflag.FlagSet) *string {
 	return fs.String("store", DefaultStore, "SQL store, sqlite:PATH or clickhouse://user:password@host:9000/database")
 }
 
+// mostReplicas is JetStream's limit.
+const mostReplicas = 5
+
+// StreamReplicasFlag adds --stream-replicas, which CheckStreamReplicas checks.
+func StreamReplicasFlag(fs *pflag.FlagSet, replicas *int) {
+	fs.IntVar(replicas, "stream-replicas", 0, "how many servers of a NATS cluster keep each stream, an odd number, the same for all services; 0: as many as do now, 1 if the stream is new")
+}
+
+// CheckStreamReplicas refuses numbers that JetStream does not know.
+func CheckStreamReplicas(n int) error {
+	if n < 0 || n > mostReplicas {
+		return fmt.Errorf("--stream-replicas %d: allowed are 1 to %d, and 0 for as many as there are", n, mostReplicas)
+	}
+	return nil
+}
+
 // Connect connects the process to the bus and lets go of it at the exit. A server
 // that is there and does not answer for its streams is waited for: a cluster may
 // be about to elect who does.
 func (p *Process) Connect(ctx context.Context, name, url string) (b bus.Bus, err error) {
 	err = bus.Insist(ctx, p.Log, func(ctx context.Context) (err error) {
-		b, err = natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Log: p.Log})
+		b, err = natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Replicas: p.replicas, Log: p.Log})
 		return err
 	})
 	if err != nil {

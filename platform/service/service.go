@@ -31,7 +31,7 @@ type Service struct {
 	Name string // of the program
 	Does string // one sentence for --help
 	// Flags adds the service's own flags to those that every service has:
-	// config, log-level, log-format and metrics-listen.
+	// config, log-level, log-format, metrics-listen and stream-replicas.
 	Flags func(*pflag.FlagSet)
 	// Setup connects to what the service needs and adds its actors to the
 	// group. The context ends with the process, on a signal for example.
@@ -44,7 +44,9 @@ type Process struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Ready   *obs.Readiness
-	atExit  []func() error
+
+	replicas int
+	atExit   []func() error
 }
 
 // AtExit has f called when all actors have returned, or when the set-up has
@@ -79,7 +81,7 @@ func (s Service) Main() int {
 // Run is Main without signals: it runs the service until the context ends, and
 // writes the log and what is wrong to stderr.
 func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
-	opts, err := s.parse(args, stderr)
+	opts, replicas, err := s.parse(args, stderr)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return 0
@@ -87,7 +89,7 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\nsee %s --help\n", s.Name, err, s.Name)
 		return exitUsage
 	}
-	p := &Process{Log: opts.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{}}
+	p := &Process{Log: opts.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{}, replicas: replicas}
 	err = s.run(ctx, p, opts)
 	slices.Reverse(p.atExit)
 	for _, f := range p.atExit {
@@ -101,8 +103,7 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 // parse reads all settings.
-func (s Service) parse(args []string, stderr io.Writer) (obs.Options, error) {
-	var opts obs.Options
+func (s Service) parse(args []string, stderr io.Writer) (opts obs.Options, replicas int, err error) {
 	fs := pflag.NewFlagSet(s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
@@ -112,14 +113,17 @@ func (s Service) parse(args []string, stderr io.Writer) (obs.Options, error) {
 	fs.String(config.FileFlag, "", "config file in YAML, whose keys are the names of these flags")
 	s.Flags(fs)
 	opts.AddFlags(fs)
+	StreamReplicasFlag(fs, &replicas)
 	if err := fs.Parse(args); err != nil {
-		return opts, err
+		return opts, replicas, err
 	}
 	if fs.NArg() > 0 {
-		return opts, fmt.Errorf("unexpected argument %q: all settings are flags", fs.Arg(0))
+		return opts, replicas, fmt.Errorf("unexpected argument %q: all settings are flags", fs.Arg(0))
 	}
-	_, err := config.Load(fs, config.Options{EnvPrefix: EnvPrefix})
-	return opts, err
+	if _, err := config.Load(fs, config.Options{EnvPrefix: EnvPrefix}); err != nil {
+		return opts, replicas, err
+	}
+	return opts, replicas, CheckStreamReplicas(replicas)
 }
 
 // run returns when all actors have.

@@ -102,6 +102,8 @@ func TestRun(t *testing.T) {
 		{name: "unknown flag", args: []string{"--wort=a"}, code: 2, stderr: "sampler: unknown flag: --wort\nsee sampler --help\n"},
 		{name: "argument", args: []string{"a"}, code: 2, stderr: `sampler: unexpected argument "a": all settings are flags`},
 		{name: "bad setting", args: []string{"--config=no-such.yaml"}, code: 2, stderr: "sampler: no-such.yaml: cannot read the config file"},
+		{name: "too many replicas", args: []string{"--stream-replicas=6"}, code: 2, stderr: "sampler: --stream-replicas 6: allowed are 1 to 5, and 0"},
+		{name: "fewer replicas than none", args: []string{"--stream-replicas=-1"}, code: 2, stderr: "sampler: --stream-replicas -1: allowed are 1 to 5, and 0"},
 		{name: "bad address", args: []string{"--metrics-listen=nowhere"}, code: 1, stderr: "--metrics-listen nowhere: want host:port of this host"},
 	}
 	for _, tt := range tests {

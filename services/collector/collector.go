@@ -77,8 +77,8 @@ func Setup(g *run.Group, o Options) error {
 		o.Linger = DefaultLinger
 	}
 	s := &service{Options: o}
-	if o.Retention.Age < 0 || o.Retention.Runs < 0 {
-		return fmt.Errorf("collector: retention of %s and %d runs: allowed are numbers from 0 on", o.Retention.Age, o.Retention.Runs)
+	if err := o.Retention.Check(); err != nil {
+		return fmt.Errorf("collector: %w", err)
 	}
 	if err := s.register(); err != nil {
 		return err

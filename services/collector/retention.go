@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -17,6 +19,20 @@ import (
 type Retention struct {
 	Age  time.Duration // how long ago, in wall time, its rows were stored; 0: no matter
 	Runs int           // how many runs, the newest; 0: all
+}
+
+// AddFlags adds --retention and --keep-runs.
+func (r *Retention) AddFlags(fs *pflag.FlagSet) {
+	fs.DurationVar(&r.Age, "retention", 0, "wall time after which a stored run is purged from the stream; 0: never")
+	fs.IntVar(&r.Runs, "keep-runs", 0, "how many stored runs stay in the stream, the newest; 0: all")
+}
+
+// Check refuses what is no age and no number of runs.
+func (r Retention) Check() error {
+	if r.Age < 0 || r.Runs < 0 {
+		return fmt.Errorf("--retention %s and --keep-runs %d: allowed are numbers from 0 on", r.Age, r.Runs)
+	}
+	return nil
 }
 
 // retentionLook is the pause between looks at what is too old, in wall time.

@@ -30,8 +30,15 @@ func isFinal(err error) bool {
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, jetstream.ErrInvalidKey):
 		return true
 	}
+	if errors.As(err, &api) && api.ErrorCode == replicasAlone {
+		return true
+	}
 	return errors.As(err, &api) && !isBusy(api) && api.Code >= http.StatusBadRequest && api.Code < http.StatusInternalServerError
 }
+
+// replicasAlone is the code of the answer of a server on its own that is asked
+// for replicas.
+const replicasAlone jetstream.ErrorCode = 10074
 
 // inProcess is the code of an answer to a message that a cluster is about to
 // store: it came before, under the same ID.

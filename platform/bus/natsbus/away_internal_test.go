@@ -40,6 +40,7 @@ func TestAway(t *testing.T) {
 		{"a bad consumer", t.Context(), &jetstream.APIError{Code: 400, ErrorCode: 10012}, false},
 		{"another one was there first", t.Context(), &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}, false},
 		{"a message too large", t.Context(), nats.ErrMaxPayload, false},
+		{"replicas without a cluster", t.Context(), &jetstream.APIError{Code: 500, ErrorCode: 10074}, false},
 		{"a bad subject", t.Context(), nats.ErrBadSubject, false},
 		{"a bad key", t.Context(), jetstream.ErrInvalidKey, false},
 		{"the stream was made anew", t.Context(), errPosition, false},

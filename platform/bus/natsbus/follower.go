@@ -20,8 +20,9 @@ type follower struct {
 	stream  bus.Stream
 	filters []string
 	fromNew bool
-	next    uint64 // first sequence to hand on
-	last    uint64 // last sequence that was handed on
+	next    uint64    // first sequence to hand on
+	last    uint64    // last sequence that was handed on
+	short   time.Time // since when the stream ends before that; zero if it does not
 
 	consumer  string // its name on the server
 	delivered uint64 // how many messages it delivered
@@ -34,12 +35,12 @@ var errGap = errors.New("a message was lost on its way")
 const forgetAfter = time.Minute
 
 func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, error) {
-	end, err := c.lastSeq(ctx, f.stream)
+	end, replicas, err := c.lastSeq(ctx, f.stream)
 	if err != nil {
 		return nil, err
 	}
-	if f.last > end {
-		return nil, fmt.Errorf("bus: follow %s: %w: it ends at %d, and %d was read from it", f.stream, errPosition, end, f.last)
+	if err := f.check(end, replicas, time.Now()); err != nil {
+		return nil, err
 	}
 	if f.fromNew {
 		f.fromNew, f.next = false, end+1
@@ -59,6 +60,28 @@ func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, erro
 	}
 	f.consumer, f.delivered = consumer.CachedInfo().Name, 0
 	return consumer, nil
+}
+
+// shortFor is how long the server that leads a stream in a cluster may not have
+// all of it: it was elected just now, or does not know yet that another one was.
+const shortFor = 30 * time.Second
+
+var errShort = errors.New("the stream does not have all that was read from it, yet")
+
+// check compares what was read with where the stream ends.
+func (f *follower) check(end uint64, replicas int, now time.Time) error {
+	if f.last <= end {
+		f.short = time.Time{}
+		return nil
+	}
+	if f.short.IsZero() {
+		f.short = now
+	}
+	why := errPosition
+	if replicas > 1 && now.Sub(f.short) < shortFor {
+		why = errShort
+	}
+	return fmt.Errorf("bus: follow %s: %w: it ends at %d, and %d was read from it", f.stream, why, end, f.last)
 }
 
 func (f *follower) take(m jetstream.Msg) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -44,6 +45,33 @@ func TestFollowerSeesGaps(t *testing.T) {
 	}
 	if len(f.C()) > 0 || f.next != 10 {
 		t.Errorf("%d more messages, next is %d; want none and 10", len(f.C()), f.next)
+	}
+}
+
+// TestAStreamThatIsTooShort: a server on its own has lost what was read from it;
+// in a cluster the next leader may have it.
+func TestAStreamThatIsTooShort(t *testing.T) {
+	began := time.Now()
+	f := &follower{last: 7}
+	for i, tt := range []struct {
+		after    time.Duration
+		end      uint64
+		replicas int
+		want     error
+	}{
+		{0, 7, 3, nil},
+		{0, 6, 1, errPosition},
+		{0, 9, 1, nil},
+		{time.Minute, 6, 3, errShort},
+		{time.Minute + shortFor - 1, 6, 3, errShort},
+		{time.Minute + shortFor, 6, 3, errPosition},
+		{2 * time.Minute, 7, 3, nil},
+		{3 * time.Minute, 0, 3, errShort},
+	} {
+		err := f.check(tt.end, tt.replicas, began.Add(tt.after))
+		if !errors.Is(err, tt.want) || isFinal(err) != errors.Is(tt.want, errPosition) {
+			t.Errorf("step %d: %v, want %v", i, err, tt.want)
+		}
 	}
 }
 

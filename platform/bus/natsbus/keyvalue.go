@@ -13,6 +13,12 @@ import (
 // bucket holds the keys of bus.KeyValue.
 const bucket = "SPOT_KEYS"
 
+func (o Options) bucketConfig() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: bucket, Description: "SpotServe: leases", Storage: jetstream.FileStorage, Replicas: max(1, o.Replicas),
+	}
+}
+
 // Get implements bus.KeyValue.
 func (b *Bus) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
 	err = b.keys(ctx, func(kv jetstream.KeyValue) error {
@@ -55,9 +61,7 @@ func (b *Bus) keys(ctx context.Context, use func(jetstream.KeyValue) error) erro
 	return b.link.do(ctx, b.open, func(c *conn) error {
 		kv, err := c.js.KeyValue(ctx, bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
-			kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-				Bucket: bucket, Description: "SpotServe: leases", Storage: jetstream.FileStorage, Replicas: max(1, b.options.Replicas),
-			})
+			kv, err = c.js.CreateOrUpdateKeyValue(ctx, b.options.bucketConfig())
 		}
 		if err != nil {
 			return err

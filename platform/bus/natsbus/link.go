@@ -62,17 +62,18 @@ func (c *conn) close() {
 	<-c.lost
 }
 
-// lastSeq is the sequence of the last message that s ever stored.
-func (c *conn) lastSeq(ctx context.Context, s bus.Stream) (uint64, error) {
+// lastSeq is the sequence of the last message that s ever stored, and how many
+// servers store it.
+func (c *conn) lastSeq(ctx context.Context, s bus.Stream) (seq uint64, replicas int, err error) {
 	stream, err := c.js.Stream(ctx, string(s))
 	if err != nil {
-		return 0, fmt.Errorf("bus: state of stream %s: %w", s, err)
+		return 0, 0, fmt.Errorf("bus: state of stream %s: %w", s, err)
 	}
 	info := stream.CachedInfo()
-	if info.State.LastSeq < max(info.Config.FirstSeq, 1) {
-		return 0, nil // the server counts from before the first
+	if info.State.LastSeq >= max(info.Config.FirstSeq, 1) { // else the server counts from before the first
+		seq = info.State.LastSeq
 	}
-	return info.State.LastSeq, nil
+	return seq, info.Config.Replicas, nil
 }
 
 // link is the sequence of connections to a server.

@@ -34,8 +34,8 @@ type Options struct {
 	// FirstSeq is the sequence of the first message of a stream that is not
 	// there yet; 0: 1.
 	FirstSeq uint64
-	// Replicas is how many servers of a cluster keep a stream; 0 leaves it at
-	// what it is, 1 for a new one.
+	// Replicas is how many servers of a cluster keep a stream, and the keys; 0
+	// leaves it at what it is, 1 for a new one.
 	Replicas int
 	// DuplicateWindow is how long a stream remembers IDs; 0 leaves it at what
 	// it is, 2 minutes for a new one.
@@ -165,7 +165,7 @@ func (b *Bus) LastSeq(ctx context.Context, s bus.Stream) (seq uint64, err error)
 		return 0, err
 	}
 	err = b.link.do(ctx, b.open, func(c *conn) (err error) {
-		seq, err = c.lastSeq(ctx, s)
+		seq, _, err = c.lastSeq(ctx, s)
 		return err
 	})
 	return seq, err

@@ -12,7 +12,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 )
 
-// ensureStreams makes the streams, or brings those that are there to what the
+// ensureStreams makes the streams and the bucket, or brings those that are there to what the
 // options ask for.
 func ensureStreams(ctx context.Context, js jetstream.JetStream, o Options) error {
 	_, err := js.AccountInfo(ctx)
@@ -26,6 +26,12 @@ func ensureStreams(ctx context.Context, js jetstream.JetStream, o Options) error
 		if err := ensureStream(ctx, js, s, o); err != nil {
 			return fmt.Errorf("stream %s: %w", s, err)
 		}
+	}
+	if o.Replicas == 0 {
+		return nil // the bucket is made by whoever needs it first
+	}
+	if _, err := js.CreateOrUpdateKeyValue(ctx, o.bucketConfig()); err != nil {
+		return fmt.Errorf("bucket %s: %w", bucket, err)
 	}
 	return nil
 }

@@ -20,8 +20,7 @@ func main() {
 		Does: "sinks every fact to SQL, once",
 		Flags: func(fs *pflag.FlagSet) {
 			nats, url = service.NATSFlag(fs), service.StoreFlag(fs)
-			fs.DurationVar(&keep.Age, "retention", 0, "wall time after which a stored run is purged from the stream; 0: never")
-			fs.IntVar(&keep.Runs, "keep-runs", 0, "how many stored runs stay in the stream, the newest; 0: all")
+			keep.AddFlags(fs)
 		},
 		Setup: func(ctx context.Context, p *service.Process) error {
 			w, err := open.Open(ctx, *url)
