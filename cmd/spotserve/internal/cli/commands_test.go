@@ -75,6 +75,21 @@ func TestExperimentCommandsRefuse(t *testing.T) {
 	}
 }
 
+func TestUpRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"up --keep-runs -1":                            "--keep-runs -1: allowed are numbers from 0 on",
+		"up --retention -1h":                           "--retention -1h0m0s",
+		"up --stream-replicas 6 --nats nats://[::1]:1": "--stream-replicas 6: allowed are 1 to 5",
+		"up --stream-replicas 3":                       "the embedded NATS server is one",
+		"up --stream-replicas three":                   `invalid argument "three"`,
+	} {
+		code, stdout, stderr := commandLine(args + " --data " + t.TempDir())
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, %q, %q, want %d and %q", args, code, stdout, stderr, exitUsage, want)
+		}
+	}
+}
+
 func TestHelpNamesWhatTheCatalogueHas(t *testing.T) {
 	for command, want := range map[string][]string{
 		"e2e":      {"spotserve, rerouting, reparallelization", "6.7B, 20B, 30B", "As, Bs, As+o, Bs+o"},

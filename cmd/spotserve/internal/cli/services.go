@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/service"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/services/collector"
 	"github.com/spotserve/spotserve/services/planner"
 )
 
@@ -27,6 +29,8 @@ func (a *app) up() *cobra.Command {
 	var listen string
 	var nodes []string
 	var reorderWait time.Duration
+	var keep collector.Retention
+	var replicas int
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "run all services in this process until it is stopped",
@@ -36,8 +40,11 @@ join, or on the server at --nats. Start experiments by publishing to it:
   nats pub spot.control.experiment.start '{"e2e":{"approach":"spotserve","model":"20B","trace":"As"}}'`,
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkUp(a.nats, keep, replicas); err != nil {
+				return err
+			}
 			return a.runUp(cmd.Context(), stack.Options{
-				Data: a.data, Store: a.storeURL, NATS: a.nats, Listen: listen, Nodes: nodes, ReorderWait: reorderWait,
+				Data: a.data, Store: a.storeURL, NATS: a.nats, Listen: listen, Nodes: nodes, ReorderWait: reorderWait, Retention: keep, Replicas: replicas,
 			})
 		},
 	}
@@ -45,7 +52,20 @@ join, or on the server at --nats. Start experiments by publishing to it:
 	fs.StringVar(&listen, "nats-listen", defaultListen, "host:port of the embedded NATS server")
 	fs.StringArrayVar(&nodes, "node", nil, "name of a node that the worker stands for, repeatable (default: every node of a run)")
 	fs.DurationVar(&reorderWait, "reorder-wait", planner.DefaultReorderWait, "wall time that an overdue event waits for a silent source")
+	keep.AddFlags(fs)
+	service.StreamReplicasFlag(fs, &replicas)
 	return cmd
+}
+
+// checkUp refuses settings of up that its flags' types let pass.
+func checkUp(nats string, keep collector.Retention, replicas int) error {
+	if err := cmp.Or(keep.Check(), service.CheckStreamReplicas(replicas)); err != nil {
+		return usagef("%v", err)
+	}
+	if replicas > 1 && nats == "" {
+		return usagef("--stream-replicas %d: the embedded NATS server is one; allowed is 1, or more with --nats", replicas)
+	}
+	return nil
 }
 
 func (a *app) runUp(ctx context.Context, o stack.Options) (err error) {

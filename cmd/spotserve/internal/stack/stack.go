@@ -43,6 +43,11 @@ type Options struct {
 	// Nodes are what the worker stands for; empty: every node.
 	Nodes       []string
 	ReorderWait time.Duration
+	// Retention says which runs the streams keep; the zero value: all.
+	Retention collector.Retention
+	// Replicas is how many servers of a cluster keep each stream; 0: as many as
+	// do now.
+	Replicas int
 	// CloseOpen ends the runs that earlier processes left open in Data; else
 	// they go on.
 	CloseOpen bool
@@ -116,7 +121,7 @@ func (s *Stack) Connect(ctx context.Context, name string) (bus.Bus, error) {
 }
 
 func (s *Stack) connect(ctx context.Context, name string, firstSeq uint64) (bus.Bus, error) {
-	o := natsbus.Options{URL: s.options.NATS, Name: "spotserve-" + name, FirstSeq: firstSeq, Log: s.options.Log}
+	o := natsbus.Options{URL: s.options.NATS, Name: "spotserve-" + name, FirstSeq: firstSeq, Replicas: s.options.Replicas, Log: s.options.Log}
 	if s.server != nil {
 		o.InProcess = s.server
 	}
@@ -135,7 +140,9 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		setup func(b bus.Bus, log *slog.Logger) error
 	}{
 		{"collector", func(b bus.Bus, log *slog.Logger) error {
-			return collector.Setup(&s.group, collector.Options{Holder: "spotserve", Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+			return collector.Setup(&s.group, collector.Options{
+				Holder: "spotserve", Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready, Retention: o.Retention,
+			})
 		}},
 		{"plotter", func(b bus.Bus, log *slog.Logger) error {
 			return plotter.Setup(&s.group, plotter.Options{
