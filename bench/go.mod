@@ -8,6 +8,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/spotserve/spotserve/catalog v0.0.0
 	github.com/spotserve/spotserve/core v0.0.0
+	github.com/spotserve/spotserve/engine v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
 	github.com/spotserve/spotserve/services/collector v0.0.0
 )
@@ -61,6 +62,7 @@ require (
 replace (
 	github.com/spotserve/spotserve/catalog => ../catalog
 	github.com/spotserve/spotserve/core => ../core
+	github.com/spotserve/spotserve/engine => ../engine
 	github.com/spotserve/spotserve/platform => ../platform
 	github.com/spotserve/spotserve/proto => ../proto
 	github.com/spotserve/spotserve/services/collector => ../services/collector

@@ -48,6 +48,7 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/shopspring/decimal v1.5.0 // indirect
 	github.com/spf13/pflag v1.1.0 // indirect
+	github.com/spotserve/spotserve/engine v0.0.0 // indirect
 	github.com/spotserve/spotserve/proto v0.0.0 // indirect
 	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
@@ -66,6 +67,7 @@ replace (
 	github.com/spotserve/spotserve/catalog => ../catalog
 	github.com/spotserve/spotserve/cmd/spotserve => ../cmd/spotserve
 	github.com/spotserve/spotserve/core => ../core
+	github.com/spotserve/spotserve/engine => ../engine
 	github.com/spotserve/spotserve/platform => ../platform
 	github.com/spotserve/spotserve/proto => ../proto
 	github.com/spotserve/spotserve/services/collector => ../services/collector

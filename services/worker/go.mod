@@ -7,6 +7,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/spf13/pflag v1.1.0
 	github.com/spotserve/spotserve/core v0.0.0
+	github.com/spotserve/spotserve/engine v0.0.0
 	github.com/spotserve/spotserve/platform v0.0.0
 	go.uber.org/goleak v1.3.0
 )
@@ -33,6 +34,7 @@ require (
 replace (
 	github.com/spotserve/spotserve/catalog => ../../catalog
 	github.com/spotserve/spotserve/core => ../../core
+	github.com/spotserve/spotserve/engine => ../../engine
 	github.com/spotserve/spotserve/platform => ../../platform
 	github.com/spotserve/spotserve/proto => ../../proto
 )

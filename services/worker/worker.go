@@ -35,6 +35,7 @@ type Bus interface {
 	rollcall.Bus
 	bus.Appender
 	bus.Signaller
+	bus.KeyValue
 }
 
 // Options are what the service needs.
@@ -46,6 +47,8 @@ type Options struct {
 	// Notices are where the instance that this worker runs on learns that it
 	// will go. With any there has to be exactly one node.
 	Notices []notice.Source
+	// Engine is for runs that compute tokens.
+	Engine  EngineOptions
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
@@ -58,6 +61,9 @@ const AllNodes = "*"
 func Setup(g *run.Group, o Options) error {
 	if len(o.Nodes) == 0 {
 		return fmt.Errorf("worker: --node names no node; allowed are node names, repeated, or '*' for all nodes of a run")
+	}
+	if err := o.Engine.check(o.Nodes); err != nil {
+		return err
 	}
 	s := &service{Options: o}
 	if err := s.register(); err != nil {
@@ -100,9 +106,10 @@ func Setup(g *run.Group, o Options) error {
 
 type service struct {
 	Options
-	board  *notice.Board // nil without notices
-	events *prometheus.CounterVec
-	nodes  prometheus.Gauge
+	board   *notice.Board // nil without notices
+	events  *prometheus.CounterVec
+	nodes   prometheus.Gauge
+	engines engines
 }
 
 func (s *service) register() error {
@@ -112,7 +119,7 @@ func (s *service) register() error {
 	s.nodes = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "spotserve_worker_nodes", Help: "Nodes of runs in progress that this process stands for.",
 	})
-	for _, c := range []prometheus.Collector{s.events, s.nodes} {
+	for _, c := range []prometheus.Collector{s.events, s.nodes, &s.engines} {
 		if err := s.Metrics.Register(c); err != nil {
 			return fmt.Errorf("worker: metrics: %w", err)
 		}
