@@ -63,9 +63,11 @@ func TestLong(t *testing.T) {
 		rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int), began: time.Now(),
 	}
 	l.end = l.began.Add(lasts)
-	for n := 1; time.Now().Before(l.end) && !t.Failed(); n++ {
+	for n, failed := 1, 0; time.Now().Before(l.end) && failed < 3; n++ {
 		servers := []int{0, 3}[l.rand.IntN(2)]
-		t.Run(fmt.Sprintf("site %d, of %d NATS servers", n, max(1, servers)), func(t *testing.T) { l.site(t, servers) })
+		if !t.Run(fmt.Sprintf("site %d, of %d NATS servers", n, max(1, servers)), func(t *testing.T) { l.site(t, servers) }) {
+			failed++
+		}
 	}
 	t.Logf("seed %d, %g requests a second for %d s at scale %g:\n%s", seed, l.rate, l.lengthS, l.scale, l)
 }
