@@ -34,6 +34,7 @@ type life struct {
 	tokens    int // prompt and output
 	committed int
 	reported  report // the last one that the planner has not acted on yet
+	answer    []int32
 }
 
 // report is a pipeline's word on how far a request has come. It commits the
@@ -75,12 +76,19 @@ func (c *Checker) Take(ev event.Event) {
 	case event.RequestRefused:
 		c.end(ev, b.Request)
 	case event.RequestCompleted:
+		c.answer(ev, b.Record.Request, 0, b.Output)
 		c.end(ev, b.Record.Request)
 		c.record(ev, b.Record)
+		c.whole(ev, b)
 	case event.RequestUnfinished:
 		c.end(ev, b.Record.Request)
 		c.record(ev, b.Record)
+	case event.TokensCommitted:
+		c.generated(ev, b.Generated)
+	case event.BatchCompleted:
+		c.generated(ev, b.Generated)
 	case event.PipelineExited:
+		c.generated(ev, b.Generated)
 		by := pipeline{b.Epoch, b.Pipeline}
 		for _, p := range b.Interrupted {
 			c.report(ev, p, by)
@@ -89,6 +97,7 @@ func (c *Checker) Take(ev event.Event) {
 	case event.RequestsJoined:
 		c.join(ev, b)
 	case event.RequestsLeft:
+		c.generated(ev, b.Generated)
 		c.leave(ev, b)
 	case event.StopPipeline:
 		c.pipelines.end(pipeline{b.Epoch, b.Pipeline}, ev.Time)
@@ -105,7 +114,7 @@ func (c *Checker) Take(ev event.Event) {
 		c.pipelines.lose(ev.Time, b.Nodes)
 	case event.AssignRequests:
 		for _, r := range b.Requests {
-			c.commit(ev, r.Request, r.Committed)
+			c.hand(ev, r)
 		}
 	case event.ApplyMigration:
 		c.apply(ev, b)
@@ -214,7 +223,7 @@ func (c *Checker) apply(ev event.Event, b event.ApplyMigration) {
 	}
 	for _, p := range b.Pipelines {
 		for _, r := range p.Resume {
-			c.commit(ev, r.Request, r.Committed)
+			c.hand(ev, r)
 		}
 	}
 	for _, s := range b.Steps {
@@ -232,6 +241,8 @@ func (c *Checker) finish(ev event.Event, b event.RunFinished) {
 		c.fail(1, ev, "%d requests lost", b.Lost)
 	case b.Duplicated != 0:
 		c.fail(1, ev, "%d completions duplicated", b.Duplicated)
+	case b.TokensChanged != 0:
+		c.fail(3, ev, "%d committed tokens were told again with another value", b.TokensChanged)
 	case b.Accepted != b.Completed+b.UnfinishedAtEnd:
 		c.fail(1, ev, "accepted %d is not completed %d + unfinished %d", b.Accepted, b.Completed, b.UnfinishedAtEnd)
 	}

@@ -72,6 +72,13 @@ func (m *MetaContextManager) aim(nodes []fleet.Node, at vtime.Time, inherit []mi
 // policy has solved for the rest before.
 func (m *MetaContextManager) choose(gpus int, at vtime.Time) tune.Choice {
 	request := m.request(gpus, at)
+	if len(m.spec.Forced) > 0 {
+		config, ok := m.forced(gpus)
+		if !ok {
+			return tune.Choice{Why: "no forced configuration fits"}
+		}
+		return tune.Choice{Best: tune.Candidate{Config: config}, Why: "forced"}
+	}
 	if m.policy.shape == adaptive {
 		return m.best(request)
 	}

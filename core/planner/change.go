@@ -105,8 +105,11 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 		return
 	}
 	batch := interrupted{pipeline: p.index}
-	for _, r := range b.Interrupted {
-		m.requests.CommitAt(r.Request, r.Committed)
+	m.hear(p, b.Generated)
+	if !m.spec.Measured() {
+		for _, r := range b.Interrupted {
+			m.requests.CommitAt(r.Request, r.Committed)
+		}
 	}
 	m.answerDone(p, b.At)
 	for _, r := range b.Interrupted {
@@ -116,7 +119,11 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 		}
 	}
 	if b.Batch != 0 {
-		m.interrupt(p.index, b.At, b.Computed)
+		computed := b.Computed
+		if m.spec.Measured() && m.spec.Stateful() {
+			computed = 0 // it has told of every token
+		}
+		m.interrupt(p.index, b.At, computed)
 	}
 	if len(batch.ids) > 0 {
 		m.change.batches = append(m.change.batches, batch)
@@ -218,8 +225,8 @@ func (m *MetaContextManager) strike(nodes []string) {
 // orphans lists the pipelines whose context was still to come from nodes.
 func (m *MetaContextManager) orphans(nodes []string) []int {
 	var out []int
-	if m.phase != starting {
-		return nil
+	if m.phase != starting || m.spec.Measured() {
+		return nil // an engine that computes finds what it misses elsewhere
 	}
 	for _, s := range m.deployed.steps {
 		if slices.Contains(nodes, s.From.Node) && m.emit.Now < m.deployed.begin.Add(s.After) {

@@ -44,6 +44,7 @@ type MetaContextManager struct {
 
 	term     uint64
 	plans    uint64
+	changes  int // of the fleet, where configurations are forced
 	phase    phase
 	deployed deployment
 	change   change
@@ -64,6 +65,7 @@ type totals struct {
 	unfinished    int
 	served        int
 	dropped       int // requests that the artifact would have dropped
+	changed       int // tokens that were told with another value
 	usd           float64
 }
 
@@ -99,7 +101,7 @@ func (m *MetaContextManager) Step(now vtime.Time, ev event.Event) []effect.Effec
 func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	m.emit.Run, m.spec, m.policy = run, spec, policyOf(spec)
 	m.required.rps, m.rate.window = spec.RequiredThroughput, spec.RateWindow
-	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager(serve.Policy{Batching: spec.Batching, PoolDepth: spec.PoolDepth})
+	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager(servePolicy(spec))
 	m.deployed = newDeployment()
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
 	if err != nil {
@@ -138,18 +140,21 @@ func (m *MetaContextManager) take(ev event.Event) {
 		m.fleet.Announce(b.Instances, b.ReadyAt)
 		m.consider()
 	case event.InstanceAcquired:
+		m.changes++
 		m.fleet.Join(b.Instances, m.emit.Now)
 		m.consider()
 		if m.draining {
 			m.drained()
 		}
 	case event.PreemptionNoticed:
+		m.changes++
 		m.noticed(b, ev.FromOutside())
 	case event.PreemptionCancelled:
 		m.cancelled(b.Nodes)
 	case event.RebalanceRecommended:
 		m.fleet.Recommend(b.Nodes)
 	case event.InstanceLost:
+		m.changes++
 		m.lose(b.Nodes)
 	case event.ThroughputRequired:
 		if m.rate.window == 0 {

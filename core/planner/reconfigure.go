@@ -105,12 +105,13 @@ func (m *MetaContextManager) prefillAgain(ids []event.RequestID, config topology
 // fitting is how many of the first of an interrupted batch's requests a pipeline
 // of config can go on with.
 func (m *MetaContextManager) fitting(ids []event.RequestID, config topology.ParallelConfig) int {
+	sendable := m.sendable(ids, config)
 	if m.spec.Batching != experiment.Continuous {
-		return len(ids) // padded alike, they fit or the configuration does not
+		return sendable // padded alike, they fit or the configuration does not
 	}
 	room := m.room(config)
 	n, tokens := 0, 0
-	for n < len(ids) && n < room.Limit {
+	for n < sendable && n < room.Limit {
 		if tokens += m.requests.Need(ids[n]); tokens > room.KVTokens {
 			break
 		}
@@ -319,8 +320,18 @@ func (m *MetaContextManager) pipelineStart(p *pipeline, node string, resume []ev
 		Pipeline: p.index, Leader: p.leader == node,
 		EngineReadyAt: p.up.engine, StagesReadyAt: p.up.stages,
 	}
-	if start.Leader {
+	switch {
+	case start.Leader:
 		start.Resume = resume
+	case m.spec.Measured():
+		start.Resume = withoutContent(resume)
+	}
+	if m.spec.Measured() {
+		for _, place := range m.deployed.placements {
+			if place.Position.Data == p.index {
+				start.Devices = append(start.Devices, place)
+			}
+		}
 	}
 	return start
 }

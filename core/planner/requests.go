@@ -11,9 +11,19 @@ import (
 )
 
 func (m *MetaContextManager) arrive(b event.RequestArrived) {
+	if m.requests.Known(b.Request) {
+		return
+	}
+	if m.spec.Measured() {
+		b = m.bounded(b)
+	}
 	if reason := m.refusal(b); reason != "" {
-		m.totals.refused++
-		m.fact(event.RequestRefused{Request: b.Request, Reason: reason})
+		m.requests.Reject(b.Request)
+		refused := event.RequestRefused{Request: b.Request, Reason: reason}
+		if b.Prompt != nil {
+			refused.Name = b.Prompt.Name
+		}
+		m.refuse(refused)
 		return
 	}
 	if m.requests.Arrive(b, m.emit.Now) {
@@ -22,9 +32,17 @@ func (m *MetaContextManager) arrive(b event.RequestArrived) {
 	}
 }
 
+func (m *MetaContextManager) refuse(b event.RequestRefused) {
+	m.totals.refused++
+	m.fact(b)
+}
+
 // refusal is why a request cannot be served; "" if it can. What is accepted fits
 // the KV memory of every configuration that the controller may choose.
 func (m *MetaContextManager) refusal(b event.RequestArrived) string {
+	if flaw := m.flaw(b); flaw != "" {
+		return flaw
+	}
 	switch longest := m.spec.LongestSequence(); {
 	case b.PromptTokens <= 0 || b.OutputTokens <= 0:
 		return fmt.Sprintf("prompt tokens %d and output tokens %d must be positive", b.PromptTokens, b.OutputTokens)
@@ -39,8 +57,7 @@ func (m *MetaContextManager) refusal(b event.RequestArrived) string {
 // is arranged to stop still gets some: what it does not begin comes back.
 func (m *MetaContextManager) dispatch() {
 	for _, a := range m.requests.Dispatch() {
-		p := m.deployed.pipelines[a.Pipeline]
-		m.command(p.leader, event.AssignRequests{Epoch: p.epoch, Pipeline: p.index, Requests: a.Requests})
+		m.send(m.deployed.pipelines[a.Pipeline], a.Requests)
 	}
 }
 
@@ -72,7 +89,11 @@ func (m *MetaContextManager) requestsJoined(b event.RequestsJoined) {
 
 func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
 	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
-	if p != nil && p.running.id == b.Batch && m.spec.Stateful() {
+	switch {
+	case p == nil || p.running.id != b.Batch:
+	case m.spec.Measured():
+		m.hear(p, b.Generated)
+	case m.spec.Stateful():
 		m.requests.Commit(p.index, b.Tokens)
 	}
 }
@@ -80,6 +101,7 @@ func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
 func (m *MetaContextManager) batchCompleted(b event.BatchCompleted) {
 	if p := m.deployed.pipelineOf(b.Pipeline, b.Epoch); p != nil {
 		p.running = runningBatch{}
+		m.hear(p, b.Generated)
 		m.answer(b.Requests, b.EndedAt)
 	}
 }
@@ -89,6 +111,7 @@ func (m *MetaContextManager) batchCompleted(b event.BatchCompleted) {
 func (m *MetaContextManager) requestsLeft(b event.RequestsLeft) {
 	if p := m.deployed.pipelineOf(b.Pipeline, b.Epoch); p != nil {
 		p.running = runningBatch{id: b.Batch, requests: max(0, p.running.requests-len(b.Requests)), at: b.At, tokens: b.Tokens}
+		m.hear(p, b.Generated)
 		m.answer(b.Requests, b.At)
 	}
 }
@@ -114,9 +137,16 @@ func (m *MetaContextManager) answerDone(p *pipeline, at vtime.Time) {
 
 // complete ends a request that had its last token at the instant at.
 func (m *MetaContextManager) complete(id event.RequestID, at vtime.Time) {
+	answer := m.requests.Answer(id)
+	if answer.Refused != "" {
+		if m.requests.Refuse(id, m.emit.Now) {
+			m.refuse(event.RequestRefused{Request: id, Reason: answer.Refused, Name: answer.Name})
+		}
+		return
+	}
 	if record, first := m.requests.Complete(id, at, m.emit.Now); first {
 		m.totals.served += record.PromptTokens + record.OutputTokens
-		m.fact(event.RequestCompleted{Record: record})
+		m.fact(event.RequestCompleted{Record: record, Name: answer.Name, Output: answer.Tokens, Text: answer.Text})
 	}
 }
 
@@ -175,9 +205,10 @@ func (m *MetaContextManager) drained() {
 func (m *MetaContextManager) finish(reason event.EndReason) {
 	m.finished = true
 	completed := m.requests.Totals().Completed
+	names := m.requests.Names()
 	for _, record := range m.requests.EndUnfinished(m.emit.Now) {
 		m.totals.unfinished++
-		m.fact(event.RequestUnfinished{Record: record})
+		m.fact(event.RequestUnfinished{Record: record, Name: names[record.Request]})
 	}
 	for _, stay := range m.fleet.Close(m.emit.Now) {
 		m.account(stay)
@@ -190,7 +221,7 @@ func (m *MetaContextManager) finish(reason event.EndReason) {
 		Reason: reason, Accepted: t.Accepted, Completed: completed, UnfinishedAtEnd: m.totals.unfinished, Dropped: m.totals.dropped,
 		Refused: m.totals.refused, Lost: t.Accepted - completed - m.totals.unfinished, Duplicated: t.Duplicated,
 		LateFacts: m.totals.lateFacts, Interruptions: m.totals.interruptions,
-		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd, TokensServed: m.totals.served,
+		TokensRecomputed: m.totals.recomputed, CostUSD: m.totals.usd, TokensServed: m.totals.served, TokensChanged: m.totals.changed,
 	})
 	for _, timer := range []string{timerPlan, timerAdd, timerAccept, timerRate, timerShrink} {
 		m.emit.Timer(timer, vtime.Never)

@@ -167,9 +167,13 @@ func (p *Player) arrive() event.Event {
 	p.arrivals = p.arrivals[1:]
 	id := p.next
 	p.next++
-	return event.Event{Time: a.At, Body: event.RequestArrived{
-		Request: id, PromptTokens: or(a.PromptTokens, p.prompt), OutputTokens: or(a.OutputTokens, p.output),
-	}}
+	body := event.RequestArrived{
+		Request: id, PromptTokens: or(a.PromptTokens, p.prompt), OutputTokens: or(a.OutputTokens, p.output), Prompt: a.Prompt,
+	}
+	if a.Prompt != nil { // which has a length of its own
+		body.PromptTokens = a.PromptTokens
+	}
+	return event.Event{Time: a.At, Body: body}
 }
 
 func or(n, fallback int) int {

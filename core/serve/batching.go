@@ -14,6 +14,13 @@ type Policy struct {
 	// continuous batching c requests wait in a pool beyond those that run, so that
 	// one joins without a round trip when another leaves.
 	PoolDepth int
+	// Tokens keeps prompts and answers: the run computes tokens. Stateful counts as
+	// committed what a pipeline tells of an answer before it is whole; else it is
+	// forgotten when the pipeline stops.
+	Tokens, Stateful bool
+	// Uncommitted is the most tokens of one request that a pipeline can have computed
+	// and not committed; 0 where nothing bounds them.
+	Uncommitted int
 }
 
 // Assignment is what one pipeline gets.

@@ -39,6 +39,7 @@ type request struct {
 	pipeline  int
 	config    topology.ParallelConfig
 	state     state
+	answer    *answer // nil in a run that computes no tokens
 }
 
 // Manager owns every request from arrival to its end. Of a request that has
@@ -64,13 +65,19 @@ func NewManager(policy Policy) *Manager {
 // Arrive accepts a request. A request whose id is known already is refused and
 // changes nothing.
 func (m *Manager) Arrive(e event.RequestArrived, now vtime.Time) (accepted bool) {
-	if m.requests[e.Request] != nil || m.ended.Has(uint64(e.Request)) {
+	if m.Known(e.Request) {
 		return false
 	}
 	r := m.page()
 	*r = request{
 		id: e.Request, arrived: now, started: vtime.Never, running: vtime.Never,
 		prompt: e.PromptTokens, output: e.OutputTokens, pipeline: -1,
+	}
+	if m.policy.Tokens {
+		r.answer = &answer{prompt: e.Prompt}
+		if e.Prompt != nil {
+			r.answer.Name = e.Prompt.Name
+		}
 	}
 	m.requests[e.Request] = r
 	m.accepted++
@@ -126,7 +133,11 @@ func (m *Manager) assign(p *pool, r *request) event.AssignedRequest {
 	r.state, r.pipeline, r.config = assigned, p.pipeline, p.config
 	p.add(r)
 	m.accepting.fix(p)
-	return event.AssignedRequest{Request: r.id, PromptTokens: r.prompt, OutputTokens: r.output, Committed: r.committed}
+	out := event.AssignedRequest{Request: r.id, PromptTokens: r.prompt, OutputTokens: r.output, Committed: r.committed}
+	if r.answer != nil {
+		out.Prompt, out.Output = r.answer.prompt, slices.Clip(r.answer.Tokens)
+	}
+	return out
 }
 
 // Close empties a pipeline's pool and takes it away. It returns what was in
@@ -140,6 +151,7 @@ func (m *Manager) Close(pipeline int) []event.RequestID {
 	m.accepting.drop(p)
 	for _, r := range p.requests {
 		r.state = detached
+		m.forget(r)
 	}
 	return p.ids()
 }
@@ -205,6 +217,9 @@ func (m *Manager) Interrupt(pipeline int, now vtime.Time, computed int) (stopped
 		r.stopped++
 		stopped++
 		missing := max(0, min(r.output, r.carried+computed-r.joined)-r.committed)
+		if m.policy.Uncommitted > 0 {
+			missing = min(missing, m.policy.Uncommitted)
+		}
 		r.lost += missing
 		lost += missing
 	}
@@ -233,6 +248,12 @@ func (m *Manager) complete(r *request, batchEnd, now vtime.Time) event.RequestRe
 	}
 	m.completed++
 	record := r.record(now)
+	if r.answer != nil {
+		record.OutputTokens = len(r.answer.Tokens)
+		if r.answer.PromptTokens > 0 {
+			record.PromptTokens = r.answer.PromptTokens
+		}
+	}
 	m.end(r)
 	return record
 }
@@ -297,7 +318,7 @@ func (m *Manager) Done(pipeline int) []event.RequestID {
 	var out []event.RequestID
 	if p := m.pools[pipeline]; p != nil {
 		for _, r := range p.requests {
-			if r.committed == r.output {
+			if r.committed == r.output || r.ended() {
 				out = append(out, r.id)
 			}
 		}
@@ -308,11 +329,19 @@ func (m *Manager) Done(pipeline int) []event.RequestID {
 // Left is how many tokens of a request are not committed; -1 if it has ended or is
 // unknown.
 func (m *Manager) Left(id event.RequestID) int {
-	if r := m.requests[id]; r != nil {
+	switch r := m.requests[id]; {
+	case r == nil:
+		return -1
+	case r.ended():
+		return 0
+	default:
 		return r.output - r.committed
 	}
-	return -1
 }
+
+// ended reports whether the answer is whole before it is as long as it may be, and
+// kept.
+func (r *request) ended() bool { return r.answer != nil && r.answer.Done }
 
 // Need is the KV memory, in tokens, that a request reserves.
 func (m *Manager) Need(id event.RequestID) int {

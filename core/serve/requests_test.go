@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -171,7 +172,7 @@ func TestResumeKeepsTheBatchTogether(t *testing.T) {
 		{Request: 0, PromptTokens: 100, OutputTokens: 10, Committed: 6},
 		{Request: 1, PromptTokens: 100, OutputTokens: 10, Committed: 5},
 	}
-	if !slices.Equal(got, want) {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if n := m.CachedTokens(append(both, 99)); n != 106+105 {

@@ -32,7 +32,10 @@ var ErrStop = errors.New("the run is stopped")
 // it at once and is returned. The promises of docs/invariants.md are checked on
 // the way, and a broken one ends the run with an error.
 func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event) error) error {
-	s := newSimulation(run, spec, t, log)
+	return newSimulation(run, spec, t, log).play()
+}
+
+func (s *simulation) play() error {
 	for !s.manager.Finished() {
 		if err := s.round(); err != nil {
 			return err
@@ -43,7 +46,7 @@ func Run(run string, spec experiment.Spec, t experiment.Timeline, log func(event
 
 func newSimulation(run string, spec experiment.Spec, t experiment.Timeline, log func(event.Event) error) *simulation {
 	s := &simulation{
-		run: run, player: replay.NewPlayer(run, event.RunStarted{Spec: spec}, t), manager: planner.New(1),
+		run: run, spec: spec, player: replay.NewPlayer(run, event.RunStarted{Spec: spec}, t), manager: planner.New(1),
 		workers: make(map[string]*actor), check: invariant.NewChecker(), log: log,
 	}
 	s.planner = s.newActor(event.SourcePlanner, s.manager)
@@ -85,10 +88,15 @@ type actor struct {
 	name   string
 	agenda *agenda.Agenda
 	number int
+
+	// Of a node in a measured run: its process, and what its engine has said.
+	incarnation uint64
+	answers     uint64
 }
 
 type simulation struct {
 	run      string
+	spec     experiment.Spec
 	player   *replay.Player
 	manager  *planner.MetaContextManager
 	planner  *actor // of the manager
@@ -97,6 +105,7 @@ type simulation struct {
 	actors   []*actor // by number
 	schedule schedule
 	check    *invariant.Checker
+	engine   Engine // of a measured run
 	log      func(event.Event) error
 	failed   error       // what log returned
 	stopping bool        // log asked for it
@@ -140,9 +149,12 @@ func (s *simulation) advance() bool {
 	}
 	effects := first.core.Step(ev.Time, ev)
 	for i := range effects {
-		if e := &effects[i]; e.Publishes() {
+		switch e := &effects[i]; {
+		case e.Publishes():
 			s.publish(&e.Event)
-		} else {
+		case e.Engine != nil:
+			s.operate(first, e.Engine)
+		default:
 			first.agenda.Set(s.run, e.Timer)
 		}
 	}

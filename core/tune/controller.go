@@ -170,11 +170,13 @@ func (c *ParallelizationController) Evaluate(cfg topology.ParallelConfig, r Requ
 
 func evaluate(cfg topology.ParallelConfig, seconds float64, p pace, r Request) Candidate {
 	out := Candidate{
-		Config:     cfg,
-		Latency:    time.Duration(seconds*1e9 + 0.5),
-		Throughput: float64(cfg.Data*cfg.Batch) / seconds,
-		Instances:  r.instances(cfg),
-		seconds:    seconds,
+		Config:    cfg,
+		Latency:   time.Duration(seconds*1e9 + 0.5),
+		Instances: r.instances(cfg),
+		seconds:   seconds,
+	}
+	if seconds > 0 { // else the profile does not cover it
+		out.Throughput = float64(cfg.Data*cfg.Batch) / seconds
 	}
 	if r.Objective == experiment.MeetSLO {
 		out.p99 = p.tail(cfg.Data, r)

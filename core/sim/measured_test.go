@@ -1,0 +1,183 @@
+package sim_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/spotserve/spotserve/core/cost"
+	"github.com/spotserve/spotserve/core/draw"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/core/internal/fixture"
+	"github.com/spotserve/spotserve/core/sim"
+	"github.com/spotserve/spotserve/core/vtime"
+)
+
+// transformer makes a measured run of a spec.
+func transformer(spec experiment.Spec) experiment.Spec {
+	spec.Compute = experiment.Transformer
+	spec.Transformer = &experiment.TransformerModel{
+		Shape: experiment.Shape{Layers: spec.Model.Layers, Vocab: 1000, Context: 4096, Leaves: 4, DType: "f32"}, Weights: "synthetic:1",
+		PrefillChunk: 64, PromptSeed: 5,
+	}
+	spec.Delays, spec.Quirks = cost.Delays{}, experiment.QuirksNone
+	spec.TimeScale, spec.Virtual = 1, false
+	spec.PromptTokens, spec.OutputTokens = 40, 20
+	spec.LongestPrompt, spec.LongestOutput = 100, 60
+	return spec
+}
+
+// measuredSchedule is a random run with an engine that computes.
+func measuredSchedule(seed uint64) schedule {
+	s := randomSchedule(seed)
+	r := draw.Stream(seed, "measured")
+	for s.spec.Model.Name != fixture.Small().Model.Name { // the others are slow to plan
+		seed += 1 << 32
+		s = randomSchedule(seed)
+	}
+	s.spec = transformer(s.spec)
+	s.spec.Transformer.PrefillChunk = pick(r, 0, 7, 64)
+	s.spec.CommitInterval = pick(r, 1, 4, 4, 32)
+	if r.IntN(3) == 0 {
+		s.spec.Transformer.Stop = []int32{3, 500}
+	}
+	for i := range s.timeline.Arrivals {
+		a := &s.timeline.Arrivals[i]
+		a.PromptTokens, a.OutputTokens, a.Prompt = 0, 0, randomPrompt(r)
+		if r.IntN(2) == 0 {
+			a.PromptTokens, a.OutputTokens = 1+r.IntN(100), 1+r.IntN(60)
+		}
+	}
+	return s
+}
+
+func randomPrompt(r *rand.Rand) *experiment.Prompt {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	p := &experiment.Prompt{Tokens: make([]int32, 1+r.IntN(100))}
+	for i := range p.Tokens {
+		p.Tokens[i] = r.Int32N(1000)
+	}
+	if r.IntN(3) == 0 {
+		p.Stop = []int32{r.Int32N(1000), r.Int32N(1000)}
+	}
+	if r.IntN(3) == 0 {
+		seed := r.Uint64()
+		p.Sampling.Seed = &seed
+	}
+	return p
+}
+
+// answers holds a measured run to what an uninterrupted one would have answered.
+type answers struct {
+	books
+	engine *fakeEngine
+	whole  int
+	fault  error
+}
+
+func (a *answers) take(ev event.Event) {
+	a.books.take(ev)
+	if b, ok := ev.Body.(event.RequestCompleted); ok && a.fault == nil {
+		want := a.engine.answer(b.Record.Request)
+		if !slices.Equal(b.Output, want) {
+			a.fault = fmt.Errorf("request %d is answered %v, uninterrupted %v", b.Record.Request, b.Output, want)
+		}
+		a.whole++
+	}
+}
+
+func (s schedule) measure(engine *fakeEngine, log func(event.Event)) (a *answers, err error) {
+	a = &answers{books: books{ended: make(map[event.RequestID]int), finished: -1}, engine: engine}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	err = sim.RunMeasured("random", s.spec, s.timeline, engine, func(ev event.Event) error {
+		if log != nil {
+			log(ev)
+		}
+		a.take(ev)
+		if engine.err != nil {
+			return engine.err
+		}
+		return a.fault
+	})
+	if err == nil {
+		err = a.audit(s)
+	}
+	return a, err
+}
+
+// TestMeasuredRunsAnswerAsUninterruptedOnes plays random fleets over an engine that
+// fails steps, breaks pipelines and cuts what it moves: every answer is the one of
+// an uninterrupted run, and nothing is lost, changed or answered twice.
+func TestMeasuredRunsAnswerAsUninterruptedOnes(t *testing.T) {
+	runs := *runsFlag / 10
+	if testing.Short() {
+		runs /= 4
+	}
+	first, last := uint64(1), runs
+	var log func(event.Event)
+	if *seedFlag != 0 {
+		first, last = *seedFlag, *seedFlag
+		log = func(ev event.Event) { t.Logf("%s %s -> %s %s %+v", ev.Time, ev.ID(), ev.To, ev.Body.Kind(), ev.Body) }
+	}
+	whole, recomputed, broken := 0, 0, 0
+	for seed := first; seed <= last; seed++ {
+		s := measuredSchedule(seed)
+		engine := newFakeEngine(seed, s.spec, s.timeline)
+		engine.unreliable = seed%2 == 0
+		engine.step = pick(draw.Stream(seed, "step"), 2*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond)
+		a, err := s.measure(engine, log)
+		if err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+		whole += a.whole
+		recomputed += engine.recomputed
+		broken += engine.broken
+	}
+	if *seedFlag == 0 && (whole == 0 || recomputed == 0 || broken == 0) {
+		t.Errorf("%d answers, %d tokens of cache cut, %d pipelines broken: the schedules try nothing", whole, recomputed, broken)
+	}
+	t.Logf("%d answers, %d tokens of cache cut, %d pipelines broken", whole, recomputed, broken)
+}
+
+// TestAnAnnouncedPreemptionComputesNothingAgain: with time enough the cache moves,
+// and the new pipeline goes on with the next token.
+func TestAnAnnouncedPreemptionComputesNothingAgain(t *testing.T) {
+	for _, batching := range []experiment.Batching{experiment.Pooled, experiment.IdleOnly, experiment.Continuous} {
+		spec := transformer(fixture.Small())
+		spec.Batching, spec.Drain, spec.OutputTokens, spec.LongestOutput = batching, true, 400, 400
+		timeline := experiment.Timeline{
+			Changes: []experiment.Change{
+				{Kind: experiment.Add, Instances: fixture.Nodes(0, 1)},
+				{At: vtime.Seconds(60), Kind: experiment.Remove, Instances: fixture.Nodes(1)},
+			},
+			Arrivals: fixture.Even(40, 0.1, 6), End: vtime.Seconds(100),
+		}
+		s := schedule{spec: fixture.At(spec, timeline), timeline: timeline, fits: true}
+		engine := newFakeEngine(1, s.spec, timeline)
+		engine.step = 50 * time.Millisecond
+		var resumed int
+		a, err := s.measure(engine, func(ev event.Event) {
+			if b, ok := ev.Body.(event.MigrationPlanned); ok {
+				resumed += b.ResumedRequests
+			}
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", batching, err)
+		}
+		if resumed == 0 {
+			t.Errorf("%s: no request was resumed", batching)
+		}
+		if a.totals.TokensRecomputed != 0 || engine.recomputed != 0 {
+			t.Errorf("%s: %d tokens recomputed, %d of cache", batching, a.totals.TokensRecomputed, engine.recomputed)
+		}
+	}
+}
