@@ -26,7 +26,7 @@ func transformer(spec experiment.Spec) experiment.Spec {
 	spec.Delays, spec.Quirks = cost.Delays{}, experiment.QuirksNone
 	spec.TimeScale, spec.Virtual = 1, false
 	spec.PromptTokens, spec.OutputTokens = 40, 20
-	spec.LongestPrompt, spec.LongestOutput = 100, 60
+	spec.LongestPrompt, spec.LongestOutput = 100, 300
 	return spec
 }
 
@@ -44,11 +44,22 @@ func measuredSchedule(seed uint64) schedule {
 	if r.IntN(3) == 0 {
 		s.spec.Transformer.Stop = []int32{3, 500}
 	}
+	if r.IntN(3) > 0 {
+		s.spec.Approach, s.spec.Level = experiment.SpotServe, r.IntN(3)
+		s.fits = s.fits && s.spec.Level == 0
+	}
+	for _, c := range s.timeline.Changes { // somebody runs when the fleet changes
+		for range r.IntN(6) {
+			at := max(0, c.At.Add(-time.Duration(r.Int64N(int64(20*time.Second)))))
+			s.timeline.Arrivals = append(s.timeline.Arrivals, experiment.Arrival{At: at})
+		}
+	}
+	slices.SortStableFunc(s.timeline.Arrivals, func(a, b experiment.Arrival) int { return int(a.At - b.At) })
 	for i := range s.timeline.Arrivals {
 		a := &s.timeline.Arrivals[i]
 		a.PromptTokens, a.OutputTokens, a.Prompt = 0, 0, randomPrompt(r)
 		if r.IntN(2) == 0 {
-			a.PromptTokens, a.OutputTokens = 1+r.IntN(100), 1+r.IntN(60)
+			a.PromptTokens, a.OutputTokens = 1+r.IntN(100), 1+r.IntN(300)
 		}
 	}
 	return s
@@ -133,7 +144,7 @@ func TestMeasuredRunsAnswerAsUninterruptedOnes(t *testing.T) {
 		s := measuredSchedule(seed)
 		engine := newFakeEngine(seed, s.spec, s.timeline)
 		engine.unreliable = seed%2 == 0
-		engine.step = pick(draw.Stream(seed, "step"), 2*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond)
+		engine.step = pick(draw.Stream(seed, "step"), 5*time.Millisecond, 30*time.Millisecond, 200*time.Millisecond)
 		a, err := s.measure(engine, log)
 		if err != nil {
 			t.Errorf("seed %d: %v", seed, err)
