@@ -14,9 +14,10 @@ func Program() programs.Service {
 	var nats *string
 	var nodes *[]string
 	var notices open.Options
+	var engine EngineOptions
 	return programs.Service{
 		Name: "worker",
-		Does: "stands for nodes and executes migrations and inference with the profiled engine",
+		Does: "stands for nodes and executes migrations and inference",
 		Flags: func(fs *pflag.FlagSet) {
 			nats = programs.NATSFlag(fs)
 			nodes = fs.StringArray("node", nil, "name of a node that this worker stands for, repeatable; '*' is every node of a run")
@@ -24,6 +25,7 @@ func Program() programs.Service {
 			fs.StringVar(&notices.URL, "notice-url", "", "base URL of the clouds' metadata services, of a mock for example (default: the clouds' own)")
 			fs.DurationVar(&notices.Poll, "notice-poll", 0, "time between two looks for a notice (default: aws 5s, others 1s)")
 			fs.DurationVar(&notices.Grace, "notice-grace", 0, "time that gcp leaves an instance after its notice (default 30s)")
+			engine.AddFlags(fs)
 		},
 		Setup: func(ctx context.Context, p *programs.Process) error {
 			sources, err := NoticeSources(ctx, notices, *nodes, p.Log)
@@ -35,7 +37,7 @@ func Program() programs.Service {
 				return err
 			}
 			return Setup(&p.Group, Options{
-				Bus: b, Nodes: *nodes, Notices: sources, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready,
+				Bus: b, Nodes: *nodes, Notices: sources, Engine: engine, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready,
 			})
 		},
 	}
