@@ -9,9 +9,15 @@ const noticePrefix = "notice/"
 // Its Seq grows, but does not count from 1.
 func SourceNotice(node string) string { return noticePrefix + node }
 
-// FromOutside reports whether e was said by a notice source. Nothing in a run
-// brings such an event about, so it has no watermark and nobody waits for it.
-func (e Event) FromOutside() bool { return strings.HasPrefix(e.Source, noticePrefix) }
+// SourceUser is the source of the requests that users publish. Its Seq is the place
+// in the stream.
+const SourceUser = "user/"
+
+// FromOutside reports whether e was said by a notice source or a user. Nothing in a
+// run brings such an event about, so it has no watermark and nobody waits for it.
+func (e Event) FromOutside() bool {
+	return strings.HasPrefix(e.Source, noticePrefix) || e.Source == SourceUser
+}
 
 // PreemptionCancelled takes back what PreemptionNoticed said: nodes stay.
 type PreemptionCancelled struct{ Nodes []string }
