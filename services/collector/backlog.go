@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
 )
 
@@ -13,6 +14,11 @@ const (
 	backlogLook = 15 * time.Second
 	backlogSay  = time.Minute
 )
+
+// alarm says that the store is away to whoever follows a run.
+func (s *service) alarm(ctx context.Context) error {
+	return alarm.Sound(ctx, s.Bus, s.Log, alarm.StoreAway, s.away.Load)
+}
 
 // backlog counts the messages that wait in the streams for their rows to be
 // stored, and says so each minute while the store is away. It looks from

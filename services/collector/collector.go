@@ -33,6 +33,7 @@ type Bus interface {
 	bus.Consumer
 	bus.KeyValue
 	bus.Purger
+	bus.Signaller
 }
 
 // Store is the part of a store that the collector takes.
@@ -104,7 +105,7 @@ func Setup(g *run.Group, o Options) error {
 			return err
 		}, func(error) { cancel() })
 	}
-	for _, upkeep := range []func(context.Context) error{s.backlog, s.retain} {
+	for _, upkeep := range []func(context.Context) error{s.backlog, s.retain, s.alarm} {
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error { return upkeep(ctx) }, func(error) { cancel() })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/membus"
 	"github.com/spotserve/spotserve/platform/store"
@@ -186,9 +187,16 @@ func TestStoreIsAwayForLong(t *testing.T) {
 			}
 			return nil
 		}
+		alarms, err := alarm.Listen(t.Context(), d.bus, alarm.StoreAway)
+		if err != nil {
+			t.Fatal(err)
+		}
 		d.start()
 		for i := range 3 {
 			d.publish(history(fmt.Sprintf("e2e-%d", i+1), requests)...)
+		}
+		if !<-alarms {
+			t.Error("the alarm is over before it begins")
 		}
 		time.Sleep(9 * time.Minute)
 		if n := testutil.ToFloat64(d.counter("spotserve_collector_lag_messages")); n < 3*requests {
@@ -196,6 +204,9 @@ func TestStoreIsAwayForLong(t *testing.T) {
 		}
 		if n := strings.Count(d.log.String(), "messages wait in the streams"); n != 9 {
 			t.Errorf("after 9 minutes %d log lines say that messages wait", n)
+		}
+		if on := <-alarms; on || time.Since(began) < 10*time.Minute {
+			t.Errorf("%s after the store went the alarm is on: %t", time.Since(began), on)
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()

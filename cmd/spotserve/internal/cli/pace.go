@@ -123,13 +123,17 @@ func (a *app) followAll(ctx context.Context, b live.Bus, starts []event.StartExp
 
 // follow makes a run on the bus with its progress on the terminal, after prefix.
 func (a *app) follow(ctx context.Context, b live.Bus, start event.StartExperiment, prefix string) (run string, stopped bool, err error) {
-	show := func(event.Event) {}
+	show, away := func(event.Event) {}, func(bool) {}
 	if terminal := a.terminal(); terminal != nil {
 		state, line := progress.NewState(), progress.NewLine(terminal)
 		line.Prefix = prefix
 		show = func(ev event.Event) {
 			state.Take(ev)
 			line.Show(state)
+		}
+		away = func(now bool) {
+			state.StoreAway = now
+			line.ShowNow(state)
 		}
 		defer line.Clear()
 	}
@@ -144,7 +148,7 @@ func (a *app) follow(ctx context.Context, b live.Bus, start event.StartExperimen
 		if _, finished := ev.Body.(event.RunFinished); finished {
 			unrecorded.Reset(recordNotice)
 		}
-	})
+	}, away)
 }
 
 // drawn is what the plotter says of a run.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/control"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -17,6 +18,7 @@ import (
 type Bus interface {
 	bus.Publisher
 	bus.Follower
+	bus.Signaller
 }
 
 // RefusedError is a start that was refused.
@@ -30,11 +32,12 @@ const answerWait = 20 * time.Second
 // stopWait is how long a stopped run may take until its rows are stored.
 const stopWait = 30 * time.Second
 
-// Run publishes the start event, hands every event of the run to take, and
-// returns the run's name when all its rows are in the store. When the context
+// Run publishes the start event, hands every event of the run to take, tells
+// storeAway when the store ceases to take rows and when it takes them again, and
+// returns the run's name when all of them are in the store. When the context
 // ends, the run is stopped, and Run waits for the rows of what was measured;
 // stopped is then true.
-func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(event.Event)) (run string, stopped bool, err error) {
+func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(event.Event), storeAway func(bool)) (run string, stopped bool, err error) {
 	// The user's wish to stop must not cut the connection that carries it.
 	alive, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -60,6 +63,10 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 		return run, false, fmt.Errorf("follow refusals: %w", err)
 	}
 	defer refusals.Stop()
+	alarms, err := alarm.Listen(alive, b, alarm.StoreAway)
+	if err != nil {
+		return run, false, fmt.Errorf("listen to alarms: %w", err)
+	}
 	wish := ctx.Done()
 	var giveUp <-chan time.Time
 	for {
@@ -86,6 +93,12 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 					return run, stopped, &RefusedError{refused.Reason}
 				}
 			}
+		case away, ok := <-alarms:
+			if !ok {
+				alarms = nil // the other channels say why
+				continue
+			}
+			storeAway(away)
 		case <-wish:
 			wish, stopped, giveUp = nil, true, time.After(stopWait)
 			if err := Stop(alive, b, run); err != nil {

@@ -3,6 +3,8 @@ package live_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +16,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/membus"
 	"github.com/spotserve/spotserve/platform/control"
@@ -101,7 +104,14 @@ func TestRunFollowsToTheLastRow(t *testing.T) {
 			}
 		})
 		defer done.Stop()
-		run, stopped, err := live.Run(t.Context(), b, start, func(ev event.Event) { seen = append(seen, ev.Body.Kind()) })
+		var away []string
+		time.AfterFunc(time.Minute, func() { _ = b.Signal(t.Context(), alarm.StoreAway, nil) })
+		run, stopped, err := live.Run(t.Context(), b, start, func(ev event.Event) { seen = append(seen, ev.Body.Kind()) }, func(on bool) {
+			away = append(away, fmt.Sprint(time.Since(began), on))
+		})
+		if want := []string{"1m0s true", "1m3s false"}; !slices.Equal(away, want) {
+			t.Errorf("it hears of the store %q, want %q", away, want)
+		}
 		if run != "e2e-1" || stopped || err != nil {
 			t.Errorf("%s, stopped %t, %v", run, stopped, err)
 		}
@@ -116,7 +126,7 @@ func TestRunIsRefused(t *testing.T) {
 		return event.ExperimentRefused{StartSeq: seq, Reason: "no worker stands for a"}
 	}
 	with(t, services{answer: refuse}, func(t *testing.T, b *membus.Bus) {
-		_, _, err := live.Run(t.Context(), b, start, func(event.Event) {})
+		_, _, err := live.Run(t.Context(), b, start, func(event.Event) {}, func(bool) {})
 		if refused, ok := errors.AsType[*live.RefusedError](err); !ok || refused.Reason != "no worker stands for a" {
 			t.Errorf("it ends with %v", err)
 		}
@@ -134,7 +144,7 @@ func TestRunIsRefusedBeforeItsTurn(t *testing.T) {
 				}
 			}
 		})
-		run, _, err := live.Run(t.Context(), b, start, func(event.Event) {})
+		run, _, err := live.Run(t.Context(), b, start, func(event.Event) {}, func(bool) {})
 		if refused, ok := errors.AsType[*live.RefusedError](err); !ok || run != "e2e-1" || refused.Reason != "e2e-1's file is gone" {
 			t.Errorf("%s ends with %v", run, err)
 		}
@@ -145,7 +155,7 @@ func TestRunIsRefusedBeforeItsTurn(t *testing.T) {
 func TestOtherAnswersAreNotOurs(t *testing.T) {
 	other := func(seq uint64) event.Body { return accept(seq + 1) }
 	with(t, services{answer: other}, func(t *testing.T, b *membus.Bus) {
-		_, _, err := live.Run(t.Context(), b, start, func(event.Event) {})
+		_, _, err := live.Run(t.Context(), b, start, func(event.Event) {}, func(bool) {})
 		if err == nil || !strings.Contains(err.Error(), "no trace-replayer answered the start within") {
 			t.Errorf("it ends with %v", err)
 		}
@@ -158,7 +168,7 @@ func TestStopWaitsForTheRows(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		run, stopped, err := live.Run(ctx, b, start, func(event.Event) {})
+		run, stopped, err := live.Run(ctx, b, start, func(event.Event) {}, func(bool) {})
 		if run != "e2e-1" || !stopped || err != nil {
 			t.Errorf("%s, stopped %t, %v", run, stopped, err)
 		}
@@ -173,7 +183,7 @@ func TestStopGivesUp(t *testing.T) {
 	with(t, services{answer: accept}, func(t *testing.T, b *membus.Bus) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		run, stopped, err := live.Run(ctx, b, start, func(event.Event) {})
+		run, stopped, err := live.Run(ctx, b, start, func(event.Event) {}, func(bool) {})
 		if run != "e2e-1" || !stopped || err == nil || !strings.Contains(err.Error(), "they wait in the stream") {
 			t.Errorf("%s, stopped %t, %v", run, stopped, err)
 		}
@@ -183,7 +193,7 @@ func TestStopGivesUp(t *testing.T) {
 func TestRunEndsWithTheBus(t *testing.T) {
 	with(t, services{answer: accept}, func(t *testing.T, b *membus.Bus) {
 		time.AfterFunc(time.Minute, func() { b.Close() })
-		if _, _, err := live.Run(t.Context(), b, start, func(event.Event) {}); !errors.Is(err, bus.ErrClosed) {
+		if _, _, err := live.Run(t.Context(), b, start, func(event.Event) {}, func(bool) {}); !errors.Is(err, bus.ErrClosed) {
 			t.Errorf("it ends with %v", err)
 		}
 	})

@@ -15,6 +15,9 @@ import (
 
 // State is what the line shows, folded from the run's events.
 type State struct {
+	// StoreAway: the store does not take rows, which wait in the stream.
+	StoreAway bool
+
 	now, end  vtime.Time
 	nodes     map[string]bool
 	config    string
@@ -74,7 +77,7 @@ func (s *State) Take(ev event.Event) {
 func pipeline(e event.Epoch, index int) string { return fmt.Sprintf("%s/%d", e, index) }
 
 // String is the line: experiment clock, fleet, configuration, queue, done of
-// total, P99 so far.
+// total, P99 so far, and whether the store is away.
 func (s *State) String() string {
 	computing := 0
 	for _, n := range s.computing {
@@ -88,8 +91,12 @@ func (s *State) String() string {
 	if s.changing {
 		config += " starting"
 	}
-	return fmt.Sprintf("%6.0f / %.0f s   %2d nodes   %-16s queue %3d   done %d/%d   P99 %s",
-		s.now.Seconds(), s.end.Seconds(), len(s.nodes), config, max(0, s.arrived-s.done-computing), s.done, s.arrived, p99)
+	away := ""
+	if s.StoreAway {
+		away = "   the store takes no rows"
+	}
+	return fmt.Sprintf("%6.0f / %.0f s   %2d nodes   %-16s queue %3d   done %d/%d   P99 %s%s",
+		s.now.Seconds(), s.end.Seconds(), len(s.nodes), config, max(0, s.arrived-s.done-computing), s.done, s.arrived, p99, away)
 }
 
 // Line redraws a State on a terminal, at most every interval.
@@ -110,6 +117,12 @@ func NewLine(w io.Writer) *Line { return &Line{w: w} }
 
 // Show draws s if it is time to.
 func (l *Line) Show(s *State) { l.show(func() string { return l.Prefix + s.String() }) }
+
+// ShowNow draws s: it has changed, and may not change again for long.
+func (l *Line) ShowNow(s *State) {
+	l.last = time.Time{}
+	l.Show(s)
+}
 
 // show draws a text if it is time to.
 func (l *Line) show(text func() string) {

@@ -63,6 +63,8 @@ func TestLineTellsOfTheRun(t *testing.T) {
 			// What is promised for later is no sign of time.
 			s.Take(event.Event{Time: vtime.Seconds(900), Body: event.WatermarkAdvanced{}})
 		}, "50 / 1320 s 1 nodes 2x3x4 queue 0 done 4/5 P99 30.0 s"},
+		{55, func() { s.StoreAway = true }, "50 / 1320 s 1 nodes 2x3x4 queue 0 done 4/5 P99 30.0 s the store takes no rows"},
+		{60, func() { s.StoreAway = false }, "50 / 1320 s 1 nodes 2x3x4 queue 0 done 4/5 P99 30.0 s"},
 	} {
 		at = step.at
 		step.play()
@@ -83,9 +85,14 @@ func TestLineIsRedrawn(t *testing.T) {
 		if out.Len() != first {
 			t.Error("it is drawn again at once")
 		}
+		line.ShowNow(s)
+		if second := out.Len(); second != 2*first {
+			t.Errorf("it is not drawn when it has to be: %d characters, and then %d", first, second)
+		}
+		line.Show(s)
 		time.Sleep(interval)
 		line.Show(s)
-		if text := out.String(); strings.Count(text, "\r") != 2 || strings.Contains(text, "\n") {
+		if text := out.String(); strings.Count(text, "\r") != 3 || strings.Contains(text, "\n") {
 			t.Errorf("it draws %q", text)
 		}
 		out.Reset()
