@@ -25,7 +25,7 @@ func Synthetic(c Config, seed uint64) (Source, error) {
 // gains by role: the standard deviation of a matrix's outputs, given inputs of
 // deviation one. Norms are vectors near one instead: see normDeviation.
 var gains = [Head + 1]float64{
-	Embedding: 3, Query: 2, Key: 1.5, Value: 1, Output: 1, Gate: 1, Up: 1, Down: 1, Head: 3,
+	Embedding: 1.5, Query: 2, Key: 1.5, Value: 1, Output: 1, Gate: 1, Up: 1, Down: 1, Head: 3,
 }
 
 const (
