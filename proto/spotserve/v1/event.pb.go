@@ -33,7 +33,7 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	// Who said it: "replayer", "planner", "cloud", "collector", the worker's node, or
-	// "notice/" and the node whose cloud said it.
+	// "notice/" and the node whose cloud said it, or "user/".
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Counts the events of source in this run, from 1; of a notice source, which
 	// may begin anew, it grows.
