@@ -13,7 +13,7 @@ for (const file of fs.readdirSync(folder).filter((name) => /^[^.]+\.json$/.test(
     const answers = [];
     for (const prompt of test.Prompts) {
         const context = await model.createContext({
-            contextSize: 512, sequences: 1, flashAttention: false,
+            contextSize: 512, sequences: 1, threads: 1, flashAttention: false,
             experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
         });
         const sequence = context.getSequence();
