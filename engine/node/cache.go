@@ -104,10 +104,7 @@ func (t *transfer) locate(s *start, pieces []*piece) {
 	var asking sync.WaitGroup
 	for i, node := range nodes {
 		asking.Go(func() {
-			var err error
-			if answers[i], err = t.askHeld(node, items); err != nil && t.ctx.Err() == nil {
-				t.log.Warn("a node does not say what cache it holds", "node", node, "planned", slices.Contains(s.sources, node), "error", err)
-			}
+			answers[i] = t.askHeld(node, items)
 		})
 	}
 	asking.Wait()
@@ -124,23 +121,18 @@ func (t *transfer) locate(s *start, pieces []*piece) {
 // bringCache fetches a piece from one that has it. What nobody gives is left out.
 func (t *transfer) bringCache(p *piece) {
 	for _, h := range p.from {
-		if t.ctx.Err() != nil {
-			return
-		}
 		item := p.item
 		item.To = item.From + h.tokens
 		data := make([]byte, kv.ExportBytes(t.config, h.tokens))
-		err := t.client.Fetch(t.ctx, h.node, t.Run, item, data)
-		if err == nil {
-			err = t.cache.Import(item.Sequence, item.Layer, item.Leaf, item.From, item.To, data)
+		if t.resume(h.node, &dataplane.Transfer{Run: t.Run, Item: item, Dst: data}) != nil {
+			continue
 		}
-		if err == nil {
-			t.received.Add(int64(len(data)))
-			t.stats.received.Add(int64(len(data)))
+		if err := t.cache.Import(item.Sequence, item.Layer, item.Leaf, item.From, item.To, data); err != nil {
+			t.log.Error("KV cache cannot be kept; it is computed again", "epoch", t.duty.epoch, "piece", item.String(), "error", err)
 			return
 		}
-		if t.ctx.Err() == nil {
-			t.log.Warn("KV cache does not come", "node", h.node, "piece", item.String(), "error", err)
-		}
+		t.received.Add(int64(len(data)))
+		t.stats.received.Add(int64(len(data)))
+		return
 	}
 }

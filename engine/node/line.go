@@ -103,7 +103,7 @@ func (l *line) assemble(shards []*llm.Shard) (release func(), err error) {
 	}
 	for i, s := range l.seats {
 		for id := range cells(s.region) {
-			data, done, err := l.node.store.get(id)
+			data, done, err := l.node.store.Get(id)
 			if err != nil {
 				return release, err
 			}

@@ -46,6 +46,7 @@ import (
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/kv"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/weights"
 )
 
 // Options are what a node needs. Zero values mean the defaults that are named.
@@ -80,7 +81,7 @@ type Node struct {
 	config   model.Config
 	geometry migrate.Geometry
 	arena    *arena.Arena
-	store    *shelf
+	store    *weights.Store
 	cache    *kv.Cache
 	cpu      *kernel.CPU
 	server   *dataplane.Server

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/engine/weights"
 )
 
 // prepare fetches ahead what a plan to come is expected to need, as far as there
@@ -30,12 +31,11 @@ func (n *Node) prepare(b event.PrepareMigration) {
 			t.fetchCache(s)
 		}
 		for _, e := range d.errands {
-			if ctx.Err() != nil || n.store.has(e.blob) {
-				continue
+			if ctx.Err() != nil || n.arena.Used()+n.config.BlobBytes(e.blob) > n.Memory && n.Memory > 0 {
+				return
 			}
-			if block, err := n.arena.Alloc(n.config.BlobBytes(e.blob)); err != nil || t.bringInto(e, block) != nil {
-				return // the plan itself finds out what is wrong, if anything is
-			}
+			// The plan itself finds out what is wrong, if anything is.
+			_ = n.store.Load(ctx, []weights.Step{t.step(e)}, 1, func(p weights.Progress) { t.count(p, e.from) })
 		}
 	})
 }

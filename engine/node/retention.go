@@ -1,13 +1,17 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/spotserve/spotserve/engine/arena"
 	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/engine/kv"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/weights"
 )
 
 // retention knows what of the context is still of use, and to whom.
@@ -23,27 +27,40 @@ type retention struct {
 // makeRoom sets the memory up.
 func (n *Node) makeRoom() (err error) {
 	n.arena = arena.New(n.Memory)
-	n.store = &shelf{blobs: make(map[model.BlobID]*blob)}
+	o := weights.Options{Config: n.config, Memory: n.arena}
+	if published, ok := n.Model.(interface {
+		Sum(model.BlobID) (uint32, bool)
+	}); ok {
+		o.Sum = published.Sum
+	}
+	n.store = weights.NewStore(o)
 	n.kept.used = make(map[uint64]uint64)
 	memory := n.Memory
 	if memory <= 0 {
 		memory = 1 << 62
 	}
-	n.cache, err = kv.New(kv.Options{Config: n.config, MaxBytes: memory, Alloc: func(bytes int64) (kv.Block, error) {
-		b, err := n.alloc(bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", kv.ErrFull, err)
-		}
-		return lent{b}, nil
-	}})
+	n.cache, err = kv.New(kv.Options{Config: n.config, MaxBytes: memory, Alloc: n.lend})
 	return err
+}
+
+// lend gives the cache memory. Whoever computes goes before those who are still to
+// fetch from here.
+func (n *Node) lend(bytes int64) (kv.Block, error) {
+	b, err := n.store.Alloc(bytes)
+	if errors.Is(err, arena.ErrFull) && n.yield() {
+		b, err = n.store.Alloc(bytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return lent{b}, nil
 }
 
 // lent is memory as the cache takes it.
 type lent struct{ *arena.Block }
 
-// Free gives the memory back.
-func (l lent) Free() { free(l.Block) }
+// Free gives the memory back. That fails only where it was given back before.
+func (l lent) Free() { _ = l.Block.Free() }
 
 // retain drops the context that neither the plan of d nor the one before needs.
 // Sequences in pipelines that run on stay, in the part of the model that either
@@ -73,10 +90,11 @@ func (n *Node) retain(d duty, kept []*line) {
 			delete(k.used, id)
 		}
 	}
+	n.hold()
 	k.mu.Unlock()
-	for _, id := range n.store.list(false) {
+	for _, id := range n.store.List() {
 		if !k.needs[id] && !k.before[id] {
-			n.store.drop(id)
+			n.store.Drop(id)
 		}
 	}
 	for _, id := range sequences {
@@ -118,28 +136,30 @@ func (l *line) forget(id uint64) {
 	l.node.cache.Drop(id)
 }
 
-// evict drops a blob that the present plan does not need, if there is one: those
-// that nobody is to fetch first.
-func (n *Node) evict() bool {
+// hold has the store keep what the present plan needs here, and what it has others
+// fetch from here. The caller has retention's mutex.
+func (n *Node) hold() {
+	set := slices.Collect(maps.Keys(n.kept.needs))
+	for id := range n.kept.sends {
+		if !n.kept.needs[id] {
+			set = append(set, id)
+		}
+	}
+	n.store.Hold(set)
+}
+
+// yield lets go of what others are still to fetch, and reports whether there was
+// any. They find it elsewhere.
+func (n *Node) yield() bool {
 	n.kept.mu.Lock()
 	defer n.kept.mu.Unlock()
-	var spare []model.BlobID
-	for _, id := range n.store.list(true) {
-		if n.kept.needs[id] {
-			continue
-		}
-		if n.kept.sends[id] <= 0 {
-			n.store.drop(id)
-			return true
-		}
-		spare = append(spare, id)
+	left := len(n.kept.sends)
+	if left > 0 {
+		n.log.Warn("memory is short: let go of weights that other nodes are still to fetch", "blobs", left)
+		clear(n.kept.sends)
+		n.hold()
 	}
-	if len(spare) == 0 {
-		return false
-	}
-	n.log.Warn("memory is short: drop weights that another node is still to fetch", "blob", spare[0].String())
-	n.store.drop(spare[0])
-	return true
+	return left > 0
 }
 
 // clear drops everything.
@@ -148,9 +168,7 @@ func (n *Node) clear() {
 	n.kept.needs, n.kept.before, n.kept.sends = nil, nil, nil
 	clear(n.kept.used)
 	n.kept.mu.Unlock()
-	for _, id := range n.store.list(false) {
-		n.store.drop(id)
-	}
+	n.store.Clear()
 	for _, id := range n.cache.Sequences() {
 		n.cache.Drop(id)
 	}
@@ -165,7 +183,7 @@ func (p provider) Open(run string, item dataplane.Item) (data []byte, release fu
 	case run != p.Run:
 		return nil, nil, fmt.Errorf("context of run %s: %w", run, dataplane.ErrNotHeld)
 	case item.Kind == dataplane.Weights:
-		return p.store.get(model.BlobID{Layer: item.Layer, Leaf: item.Leaf})
+		return p.store.Get(model.BlobID{Layer: item.Layer, Leaf: item.Leaf})
 	}
 	if item.To > p.config.Context || p.cache.Tokens(item.Sequence, item.Layer, item.Leaf) < item.To {
 		return nil, nil, fmt.Errorf("%s: %w", item, dataplane.ErrNotHeld)
@@ -183,7 +201,7 @@ func (p provider) Held(run string, item dataplane.Item) int {
 	case run != p.Run:
 		return 0
 	case item.Kind == dataplane.Weights:
-		if p.store.has(model.BlobID{Layer: item.Layer, Leaf: item.Leaf}) {
+		if p.store.Has(model.BlobID{Layer: item.Layer, Leaf: item.Leaf}) {
 			return 1
 		}
 		return 0
@@ -197,6 +215,10 @@ func (n *Node) delivered(_ string, item dataplane.Item, bytes int) {
 	if item.Kind == dataplane.Weights {
 		n.kept.mu.Lock()
 		defer n.kept.mu.Unlock()
-		n.kept.sends[model.BlobID{Layer: item.Layer, Leaf: item.Leaf}]--
+		id := model.BlobID{Layer: item.Layer, Leaf: item.Leaf}
+		if n.kept.sends[id]--; n.kept.sends[id] <= 0 {
+			delete(n.kept.sends, id)
+			n.hold()
+		}
 	}
 }

@@ -25,7 +25,7 @@ type Stats struct {
 // Stats returns a snapshot.
 func (n *Node) Stats() Stats {
 	return Stats{
-		WeightBytes: n.store.bytes(), CacheBytes: n.cache.Used(), UsedBytes: n.arena.Used(), PeakBytes: n.arena.Peak(),
+		WeightBytes: n.store.Bytes(), CacheBytes: n.cache.Used(), UsedBytes: n.arena.Used(), PeakBytes: n.arena.Peak(),
 		ReceivedBytes: n.stats.received.Load(), LoadedBytes: n.stats.loaded.Load(), SentBytes: n.stats.sent.Load(),
 		Recovered: n.stats.recovered.Load(), Steps: n.stats.steps.Load(), Failed: n.stats.failed.Load(), Positions: n.stats.positions.Load(),
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/spotserve/spotserve/engine/arena"
 	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/weights"
 )
 
 // fetches is how many pieces are on their way to a node at a time.
@@ -20,6 +22,10 @@ const fetches = 4
 // heldWithin is how long a node may take to say what it holds. One that takes
 // longer is passed over.
 const heldWithin = 3 * time.Second
+
+// fetchedWithin is how long weights that do not fit wait for other nodes to fetch
+// what is kept for them.
+const fetchedWithin = 2 * time.Second
 
 // transfer brings the context of a plan to this node.
 type transfer struct {
@@ -32,6 +38,11 @@ type transfer struct {
 
 	received, loaded atomic.Int64 // bytes
 	recovered        atomic.Int64 // pieces that came from elsewhere than planned
+
+	mu sync.Mutex
+	// lost are nodes that could not be reached, attempts of the data plane
+	// included: this transfer asks them for nothing more.
+	lost map[string]bool
 }
 
 // transfer fetches what the plan lacks, the cache first, and opens the lines as
@@ -62,10 +73,9 @@ func (n *Node) acquaint(named []string) []string {
 	return all
 }
 
-// fetchWeights fetches the blobs in the order of the plan, several at a time. A
-// line whose last one has come is told.
+// fetchWeights fetches the blobs in the order of the plan, several at a time, until
+// all are here or the plan is over. A line whose last one has come is told.
 func (t *transfer) fetchWeights(lines []*line) {
-	var mu sync.Mutex
 	missing := make([]map[model.BlobID]bool, len(lines))
 	for i, l := range lines {
 		missing[i] = make(map[model.BlobID]bool)
@@ -75,88 +85,118 @@ func (t *transfer) fetchWeights(lines []*line) {
 			}
 		}
 	}
-	landed := func(id model.BlobID) {
-		mu.Lock()
-		defer mu.Unlock()
+	planned := make(map[model.BlobID]string, len(t.errands))
+	steps := make([]weights.Step, len(t.errands))
+	for i, e := range t.errands {
+		planned[e.blob], steps[i] = e.from, t.step(e)
+	}
+	landed := func(p weights.Progress) {
+		t.count(p, planned[p.Blob])
 		for i, l := range lines {
-			if missing[i][id] {
-				if delete(missing[i], id); len(missing[i]) == 0 {
+			if missing[i][p.Blob] {
+				if delete(missing[i], p.Blob); len(missing[i]) == 0 {
 					close(l.here)
 				}
 			}
 		}
 	}
-	errands := make(chan errand)
-	var workers sync.WaitGroup
-	for range fetches {
-		workers.Go(func() {
-			for e := range errands {
-				if t.bring(e) {
-					landed(e.blob)
-				}
-			}
-		})
-	}
-	for _, e := range t.errands {
-		errands <- e
-	}
-	close(errands)
-	workers.Wait()
+	t.insist(func() error { return t.store.Load(t.ctx, steps, fetches, landed) })
 }
 
-// bring has a blob here at last: it tries until it is, or the plan is over.
-func (t *transfer) bring(e errand) bool {
-	pause := firstPause
-	for t.ctx.Err() == nil {
-		err := t.bringOnce(e)
-		if err == nil {
-			return true
+// insist calls load until it succeeds or the plan is over. Memory that is short
+// may become free when others have fetched what they need from here; if not, they
+// have to find it elsewhere.
+func (t *transfer) insist(load func() error) {
+	pause, began := firstPause, time.Now()
+	for {
+		err := load()
+		if err == nil || t.ctx.Err() != nil {
+			return
 		}
-		if t.ctx.Err() != nil {
-			break
+		if errors.Is(err, arena.ErrFull) {
+			err = fmt.Errorf("%w; the plan has %d bytes of weights here", err, t.weightBytes())
+			if time.Since(began) > fetchedWithin && t.yield() {
+				continue
+			}
 		}
-		t.log.Error("weights cannot be had; try again", "blob", e.blob.String(), "in", pause, "error", err)
+		t.log.Error("weights cannot be had; try again", "epoch", t.duty.epoch, "in", pause, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-t.ctx.Done():
 		}
-		pause = min(2*pause, 5*time.Second)
+		pause = min(2*pause, lastPause)
 	}
-	return false
 }
 
-func (t *transfer) bringOnce(e errand) error {
-	if t.store.has(e.blob) {
-		return nil
+// step says where a blob may come from: from whom the plan says, from anybody else,
+// from the model's own place.
+func (t *transfer) step(e errand) weights.Step {
+	s := weights.Step{Blob: e.blob}
+	if e.from != "" && e.from != t.Name {
+		s.From = append(s.From, fromNode{t, e.from}, fromAnybody{t, e.from})
 	}
-	block, err := t.alloc(t.config.BlobBytes(e.blob))
-	if err != nil {
-		return fmt.Errorf("%w; the plan has %d bytes of weights on this node", err, t.weightBytes())
-	}
-	return t.bringInto(e, block)
+	s.From = append(s.From, weights.FromSource("the model's own place", t.Model))
+	return s
 }
 
-// bringInto fills a block with a blob and puts it on the shelf.
-func (t *transfer) bringInto(e errand, block *arena.Block) error {
-	bytes := t.config.BlobBytes(e.blob)
-	source, err := t.fill(e, block.Bytes()[:bytes])
-	if err != nil {
-		free(block)
-		return err
+// fromNode loads from the node that a plan names.
+type fromNode struct {
+	*transfer
+	node string
+}
+
+func (f fromNode) String() string { return "node " + f.node }
+
+// Load implements weights.Loader.
+func (f fromNode) Load(_ context.Context, id model.BlobID, dst []byte) error {
+	return f.resume(f.node, &dataplane.Transfer{Run: f.Run, Item: weightsOf(id), Dst: dst})
+}
+
+// fromAnybody loads from whoever else has a blob.
+type fromAnybody struct {
+	*transfer
+	but string
+}
+
+func (f fromAnybody) String() string { return "other nodes" }
+
+// Load implements weights.Loader.
+func (f fromAnybody) Load(_ context.Context, id model.BlobID, dst []byte) error {
+	t := dataplane.Transfer{Run: f.Run, Item: weightsOf(id), Dst: dst}
+	for _, peer := range f.peers {
+		if peer != f.but && f.holds(peer, t.Item) && f.resume(peer, &t) == nil {
+			return nil
+		}
 	}
-	t.store.put(e.blob, block, int(bytes))
-	if source == "" {
-		t.loaded.Add(bytes)
-		t.stats.loaded.Add(bytes)
-	} else {
+	return weights.ErrNotHeld
+}
+
+func weightsOf(id model.BlobID) dataplane.Item {
+	return dataplane.Item{Kind: dataplane.Weights, Layer: id.Layer, Leaf: id.Leaf}
+}
+
+// count counts a blob that has come.
+func (t *transfer) count(p weights.Progress, planned string) {
+	bytes, where := t.config.BlobBytes(p.Blob), ""
+	switch from := p.From.(type) {
+	case nil:
+		return // it was here
+	case fromNode:
+		where = from.node
 		t.received.Add(bytes)
 		t.stats.received.Add(bytes)
+	case fromAnybody:
+		where = "*"
+		t.received.Add(bytes)
+		t.stats.received.Add(bytes)
+	default:
+		t.loaded.Add(bytes)
+		t.stats.loaded.Add(bytes)
 	}
-	if source != e.from {
+	if where != planned {
 		t.recovered.Add(1)
 		t.stats.recovered.Add(1)
 	}
-	return nil
 }
 
 // weightBytes is what the plan has here.
@@ -167,38 +207,63 @@ func (t *transfer) weightBytes() (n int64) {
 	return n
 }
 
-// fill fetches a blob and says from whom: "" is the model's own place.
-func (t *transfer) fill(e errand, dst []byte) (source string, err error) {
-	item := dataplane.Item{Kind: dataplane.Weights, Layer: e.blob.Layer, Leaf: e.blob.Leaf}
-	transfer := dataplane.Transfer{Run: t.Run, Item: item, Dst: dst}
-	if e.from != "" && e.from != t.Name {
-		if err = t.client.Resume(t.ctx, e.from, &transfer); err == nil {
-			return e.from, nil
-		}
-		t.log.Warn("weights do not come from the node that the plan names; look elsewhere", "blob", e.blob.String(), "node", e.from, "error", err)
-		for _, peer := range t.peers {
-			if peer == e.from || t.ctx.Err() != nil || !t.holds(peer, item) {
-				continue
-			}
-			if t.client.Resume(t.ctx, peer, &transfer) == nil {
-				return peer, nil
-			}
-		}
+// errLost says that a node was passed over.
+var errLost = errors.New("could not be fetched from before")
+
+// resume fetches what is missing of an item from a node.
+func (t *transfer) resume(node string, item *dataplane.Transfer) error {
+	if t.isLost(node) {
+		return errLost
 	}
-	if t.ctx.Err() != nil {
-		return "", context.Cause(t.ctx)
-	}
-	return "", t.Model.ReadBlob(e.blob, dst)
+	err := t.client.Resume(t.ctx, node, item)
+	t.judge(node, err)
+	return err
 }
 
 // holds asks a node whether it has an item.
 func (t *transfer) holds(node string, item dataplane.Item) bool {
-	held, err := t.askHeld(node, []dataplane.Item{item})
-	return err == nil && held[0] > 0
+	held := t.askHeld(node, []dataplane.Item{item})
+	return held != nil && held[0] > 0
 }
 
-func (t *transfer) askHeld(node string, items []dataplane.Item) ([]int32, error) {
+// askHeld asks a node how much of some items it has; nil if it does not say.
+func (t *transfer) askHeld(node string, items []dataplane.Item) []int32 {
+	if t.isLost(node) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, heldWithin)
 	defer cancel()
-	return t.client.Held(ctx, node, t.Run, items)
+	held, err := t.client.Held(ctx, node, t.Run, items)
+	t.judge(node, err)
+	if err != nil {
+		return nil
+	}
+	return held
+}
+
+func (t *transfer) isLost(node string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lost[node] || t.ctx.Err() != nil
+}
+
+// judge draws its conclusions from how an exchange with a node went: one that just
+// does not have a piece may have others.
+func (t *transfer) judge(node string, err error) {
+	if err == nil || t.ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, dataplane.ErrNotHeld) {
+		t.log.Debug("a node does not have what it was asked for", "node", node, "error", err)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost == nil {
+		t.lost = make(map[string]bool)
+	}
+	if !t.lost[node] {
+		t.lost[node] = true
+		t.log.Warn("a node cannot be fetched from; look elsewhere", "epoch", t.duty.epoch, "peer", node, "error", err)
+	}
 }
