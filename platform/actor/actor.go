@@ -42,11 +42,23 @@
 // before a watermark that the planner has given. That does no harm: own timers
 // wait for the clock, so no worker is beyond the notice by more than the time
 // that the notice and the command took. A run with such events has no virtual
-// twin, but a new planner takes them at the same times as the old one.
+// twin, but a new planner takes them at the same times as the old one. A request
+// that a user publishes happens when the stream has stored it.
+//
+// # Runs that compute
+//
+// In a run with an engine (experiment.Spec.Measured) durations are what they are,
+// and nobody can promise when it will say something next. So all that workers say
+// comes from outside in the sense above, and only the replayer's watermark holds
+// the planner. A worker waits for nothing: it takes what it reads when it reads it,
+// at the clock's time, and what its engine says too, between the messages. No fact
+// is late in such a run, and it has no virtual twin; a new planner takes everything
+// at the same times as the old one all the same.
 package actor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -54,6 +66,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/agenda"
 	"github.com/spotserve/spotserve/core/effect"
+	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/platform/bus"
@@ -85,7 +98,21 @@ type Options struct {
 	Incarnation uint64
 	// Observe, if set, sees every event that the core takes.
 	Observe func(event.Event)
+	// Engine is a worker's, in a run that computes.
+	Engine Engine
 }
+
+// Engine carries out what a worker's core asks of it, and answers.
+type Engine interface {
+	// Do takes an operation. It must not wait for the operation to be done.
+	Do(op engineop.Op)
+	// Events gives the answers (package engineop) for as long as the actor runs.
+	Events() <-chan event.Body
+}
+
+// ErrGaveUp ends a worker whose engine cannot serve: it may join again, with
+// nothing.
+var ErrGaveUp = errors.New("the engine of this worker cannot serve")
 
 // takeoverWait is ample for the lease of a replayer to run out and another one
 // to read the run. Without the replayer a run comes to no end: whoever waits for
@@ -113,6 +140,9 @@ type role interface {
 	bound() vtime.Time
 	// silent lists the sources that hold back an event of instant t.
 	silent(t vtime.Time) []string
+	// takenAt is the time at which a delivered event is taken, by a core that has got
+	// to now: its own, unless no watermark covers it.
+	takenAt(ev event.Event, now vtime.Time) vtime.Time
 	// patience is how long, in wall time, an event of instant t waits for them,
 	// where wait is what any source may take.
 	patience(t vtime.Time, wait time.Duration) time.Duration
@@ -146,6 +176,8 @@ type actor struct {
 	waiving bool      // a waiver is published and not read back yet
 	unsure  time.Time // since when something is published and not known to be stored; zero if nothing is
 	now     vtime.Time
+	answers uint64 // of the engine so far
+	failed  error  // of the engine
 }
 
 // run drives the core until the role is done, the context ends, or the bus
@@ -154,11 +186,18 @@ func (a *actor) run(ctx context.Context) error {
 	defer a.Input.Stop()
 	wake := time.NewTimer(time.Hour)
 	defer wake.Stop()
+	var answers <-chan event.Body
+	if a.Engine != nil {
+		answers = a.Engine.Events()
+	}
 	for {
 		if err := a.readAvailable(); err != nil {
 			return err
 		}
 		progressed := a.take()
+		if a.failed != nil {
+			return a.failed
+		}
 		if err := a.publish(ctx); err != nil {
 			return err
 		}
@@ -180,6 +219,12 @@ func (a *actor) run(ctx context.Context) error {
 				return a.inputEnded(ctx)
 			}
 			a.deliver(m)
+			a.take()
+		case b, ok := <-answers:
+			if !ok {
+				return fmt.Errorf("actor %s of run %s: the engine has ended", a.Name, a.Run)
+			}
+			a.hear(b)
 			a.take()
 		case <-wake.C:
 		case <-ctx.Done():
@@ -226,7 +271,7 @@ func (a *actor) readAvailable() error {
 // deliver puts a message on the agenda. What cannot be read is logged and left
 // in the stream; it must not stop the run.
 func (a *actor) deliver(m bus.Message) {
-	ev, err := wire.Decode(m.Data)
+	ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
 		a.Log.Warn("skip a message that cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
 		return
@@ -250,10 +295,33 @@ func (a *actor) deliver(m bus.Message) {
 		a.reading, a.fired[ev.ID()] = false, true
 		a.agenda.Fired(b.Timer, ev.Seq)
 	}
-	if unforeseen(ev) {
-		ev.Time = max(ev.Time, a.now)
+	if ev.Source == event.SourceUser {
+		ev.Time = max(0, a.Clock.At(m.Published))
 	}
+	ev.Time = a.role.takenAt(ev, a.now)
 	a.agenda.Push(ev)
+}
+
+// hear puts what the engine says on the agenda, for now.
+func (a *actor) hear(b event.Body) {
+	a.answers++
+	a.agenda.Push(event.Event{
+		Run: a.Run, Source: a.Name + "/engine", Seq: a.answers, Time: max(a.now, a.Clock.Now()), Version: event.SchemaVersion, Body: b,
+	})
+}
+
+// operate hands an operation of the core to the engine.
+func (a *actor) operate(op engineop.Op) {
+	switch op := op.(type) {
+	case engineop.GiveUp:
+		a.failed = fmt.Errorf("%w: %s", ErrGaveUp, op.Reason)
+	default:
+		if a.Engine == nil {
+			a.failed = fmt.Errorf("actor %s of run %s: the run computes tokens, and this worker has no engine", a.Name, a.Run)
+			return
+		}
+		a.Engine.Do(op)
+	}
 }
 
 // unforeseen reports whether no watermark covers ev: what a cloud says, a worker
@@ -367,13 +435,16 @@ func (a *actor) step(ev event.Event) {
 	}
 	a.now = max(a.now, ev.Time)
 	for _, e := range a.Core.Step(ev.Time, ev) {
-		if e.Publishes() {
+		switch {
+		case e.Publishes():
 			// The answer to a command bounds what may be taken next.
 			a.role.sent(e.Event)
 			if a.role.news(e.Event) {
 				a.outbox = append(a.outbox, e.Event)
 			}
-		} else {
+		case e.Engine != nil:
+			a.operate(e.Engine)
+		default:
 			a.agenda.Set(a.Run, e.Timer)
 		}
 	}

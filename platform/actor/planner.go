@@ -28,6 +28,7 @@ func RunPlanner(ctx context.Context, o Options, l Leadership, d cost.Delays, fin
 // every worker that it has commanded. The cloud is one more worker to it.
 type plannerRole struct {
 	delays   cost.Delays
+	measured bool // the run computes
 	finished func() bool
 	lead     Leadership
 	term     uint64 // of the newest election that was read
@@ -39,6 +40,7 @@ type plannerRole struct {
 func (r *plannerRole) observe(ev event.Event, _ uint64) (take bool) {
 	switch b := ev.Body.(type) {
 	case event.RunStarted:
+		r.measured = b.Spec.Measured()
 		if b.Spec.Provision == experiment.ClosedLoop {
 			// The cloud goes by a timetable of its own, from the start on.
 			r.worker(event.SourceCloud).promise = vtime.Time(r.delays.Response)
@@ -88,7 +90,7 @@ func (r *plannerRole) worker(node string) *source {
 }
 
 func (r *plannerRole) sent(ev event.Event) {
-	if ev.To != "" {
+	if ev.To != "" && !r.measured {
 		w := r.worker(ev.To)
 		w.unseen = append(w.unseen, sentCommand{ev.Seq, ev.Time})
 	}
@@ -96,15 +98,30 @@ func (r *plannerRole) sent(ev event.Event) {
 
 func (r *plannerRole) bound() vtime.Time {
 	b := r.replayer.bound(0)
+	if r.measured {
+		return b
+	}
 	for _, w := range r.workers {
 		b = min(b, w.bound(r.delays.Response))
 	}
 	return b
 }
 
+// takenAt: a measured run has promises of the replayer only.
+func (r *plannerRole) takenAt(ev event.Event, now vtime.Time) vtime.Time {
+	_, timer := ev.Body.(event.TimerFired)
+	if unforeseen(ev) || r.measured && !timer && ev.Source != event.SourceReplayer {
+		return max(ev.Time, now)
+	}
+	return ev.Time
+}
+
 func (r *plannerRole) silent(t vtime.Time) (silent []string) {
 	if r.replayer.bound(0) <= t {
 		silent = append(silent, event.SourceReplayer)
+	}
+	if r.measured {
+		return silent
 	}
 	for node, w := range r.workers {
 		if w.bound(r.delays.Response) <= t {
@@ -118,6 +135,9 @@ func (r *plannerRole) silent(t vtime.Time) (silent []string) {
 // patience: whoever else is silent may only wait for the replayer and the cloud.
 func (r *plannerRole) patience(t vtime.Time, wait time.Duration) time.Duration {
 	cloud := r.workers[event.SourceCloud]
+	if r.measured {
+		return max(wait, takeoverWait)
+	}
 	if r.replayer.bound(0) <= t || cloud != nil && cloud.bound(r.delays.Response) <= t {
 		return max(wait, takeoverWait)
 	}
@@ -144,6 +164,9 @@ func (r *plannerRole) giveUp(b event.SourcesGivenUp) {
 // Nobody takes a watermark off the planner's facts, so it goes out on its own,
 // but only when a worker waits for it.
 func (r *plannerRole) mark(next vtime.Time, _ bool) (watermark, bool) {
+	if r.measured {
+		return watermark{time: r.last}, false
+	}
 	m := min(min(r.bound(), next).Add(r.delays.Send), r.replayer.bound(0))
 	if cloud := r.workers[event.SourceCloud]; cloud != nil {
 		m = min(m, cloud.bound(r.delays.Response))

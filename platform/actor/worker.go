@@ -10,6 +10,7 @@ import (
 	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/vtime"
+	"github.com/spotserve/spotserve/platform/clock"
 )
 
 // ErrEvicted ends a worker that the planner found silent: it may join again.
@@ -22,7 +23,7 @@ var ErrEvicted = errors.New("the planner goes on without this worker, which it f
 func RunWorker(ctx context.Context, o Options, j Joining, d cost.Delays) error {
 	o.Incarnation = j.incarnation
 	a := &actor{Options: o, agenda: agenda.New(o.Name), fired: make(map[event.ID]bool), role: &workerRole{
-		node: o.Name, joined: j.seq, delays: d, given: watermark{time: unsaid},
+		node: o.Name, clock: o.Clock, joined: j.seq, delays: d, given: watermark{time: unsaid},
 		taken: make(map[uint64]bool), heard: make(map[string]uint64),
 	}}
 	return a.run(ctx)
@@ -34,21 +35,26 @@ const unsaid vtime.Time = -1
 // workerRole listens to the planner alone: the planner's watermark covers the
 // replayer's.
 type workerRole struct {
-	node    string
-	joined  uint64 // place in the stream
-	evicted bool
-	delays  cost.Delays
-	planner vtime.Time
-	seen    uint64
-	taken   map[uint64]bool   // numbers of the commands so far: a new planner may repeat the last ones
-	heard   map[string]uint64 // number of the last fact of each other source
-	began   bool              // something was read, hence the run's start
-	given   watermark
-	over    bool
+	node     string
+	clock    clock.Clock
+	measured bool   // the run computes
+	joined   uint64 // place in the stream
+	evicted  bool
+	delays   cost.Delays
+	planner  vtime.Time
+	seen     uint64
+	taken    map[uint64]bool   // numbers of the commands so far: a new planner may repeat the last ones
+	heard    map[string]uint64 // number of the last fact of each other source
+	began    bool              // something was read, hence the run's start
+	given    watermark
+	over     bool
 }
 
 func (r *workerRole) observe(ev event.Event, seq uint64) (take bool) {
 	r.began = true
+	if start, ok := ev.Body.(event.RunStarted); ok {
+		r.measured = start.Spec.Measured()
+	}
 	if silent, ok := ev.Body.(event.WorkerSilent); ok {
 		r.evicted = r.evicted || seq > r.joined && slices.Contains(silent.Nodes, r.node)
 		return false
@@ -82,7 +88,22 @@ func (r *workerRole) news(event.Event) bool { return true }
 
 func (r *workerRole) sent(event.Event) {}
 
-func (r *workerRole) bound() vtime.Time { return r.planner }
+func (r *workerRole) bound() vtime.Time {
+	if r.measured {
+		return vtime.Never
+	}
+	return r.planner
+}
+
+func (r *workerRole) takenAt(ev event.Event, now vtime.Time) vtime.Time {
+	switch {
+	case r.measured:
+		return max(ev.Time, now, r.clock.Now())
+	case unforeseen(ev):
+		return max(ev.Time, now)
+	}
+	return ev.Time
+}
 
 // silent: a worker has nobody to go on without.
 func (r *workerRole) silent(vtime.Time) []string { return nil }
@@ -93,6 +114,9 @@ func (r *workerRole) patience(_ vtime.Time, wait time.Duration) time.Duration { 
 // later. Facts carry the promise along. Before it has read the run's start it
 // knows of nothing, and promises nothing.
 func (r *workerRole) mark(next vtime.Time, facts bool) (watermark, bool) {
+	if r.measured {
+		return watermark{}, false
+	}
 	if !r.began {
 		return r.given, false
 	}

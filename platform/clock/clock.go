@@ -33,6 +33,10 @@ func New(wallStart time.Time, scale float64) (Clock, error) {
 // Now is the experiment time; negative before the start.
 func (c Clock) Now() vtime.Time { return c.at(time.Since(c.start)) }
 
+// At is the experiment time at a wall time, by the host's clock: the same on every
+// host that is told the same wall time.
+func (c Clock) At(wall time.Time) vtime.Time { return c.at(wall.Sub(c.start.Round(0))) }
+
 // at is the experiment time when wall time has passed since the start. It
 // rounds down, so that an instant is reached only when it is there.
 func (c Clock) at(wall time.Duration) vtime.Time {
