@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/spotserve/spotserve/engine/internal/half"
 	"github.com/spotserve/spotserve/engine/model"
 )
 
@@ -52,12 +53,12 @@ func (t Type) decode(dst []float32, src []byte, skip int) {
 		model.Decode(dst, src, model.BF16)
 	case F16:
 		for i := range dst {
-			dst[i] = fromHalf(binary.LittleEndian.Uint16(src[2*i:]))
+			dst[i] = half.From(binary.LittleEndian.Uint16(src[2*i:]))
 		}
 	case Q8_0:
 		for i := range dst {
 			at := (skip + i) / 32 * 34
-			scale := fromHalf(binary.LittleEndian.Uint16(src[at:]))
+			scale := half.From(binary.LittleEndian.Uint16(src[at:]))
 			dst[i] = scale * float32(int8(src[at+2+(skip+i)%32])) // exact: 11 bits by 8
 		}
 	}
@@ -72,7 +73,7 @@ func (t Type) encode(dst []byte, src []float32) {
 		model.Encode(dst, src, model.BF16)
 	case F16:
 		for i, v := range src {
-			binary.LittleEndian.PutUint16(dst[2*i:], toHalf(v))
+			binary.LittleEndian.PutUint16(dst[2*i:], half.To(v))
 		}
 	case Q8_0:
 		for ; len(src) > 0; src, dst = src[32:], dst[34:] {
@@ -87,42 +88,13 @@ func quantise(dst []byte, src []float32) {
 	for _, v := range src {
 		most = max(most, float32(math.Abs(float64(v))))
 	}
-	scale := toHalf(most / 127)
+	scale := half.To(most / 127)
 	binary.LittleEndian.PutUint16(dst, scale)
 	for i, v := range src {
 		q := 0.0
-		if s := fromHalf(scale); s != 0 {
+		if s := half.From(scale); s != 0 {
 			q = math.RoundToEven(float64(v) / float64(s))
 		}
 		dst[2+i] = byte(int8(max(-127, min(127, q))))
 	}
-}
-
-// fromHalf widens an IEEE 754 binary16, exactly.
-func fromHalf(h uint16) float32 {
-	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&0x3ff)
-	switch exponent {
-	case 0: // zero and subnormals: fraction * 2^-24
-		v := float32(fraction) * (1.0 / (1 << 24))
-		return math.Float32frombits(sign | math.Float32bits(v))
-	case 31:
-		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
-}
-
-// toHalf rounds to nearest, ties to even.
-func toHalf(v float32) uint16 {
-	u := math.Float32bits(v)
-	sign, u := uint16(u>>31<<15), u&0x7fffffff
-	switch {
-	case u > 0x7f800000: // NaN
-		return sign | 0x7e00
-	case u >= 0x477ff000: // rounds to infinity
-		return sign | 0x7c00
-	case u < 0x38800000: // subnormal: a whole number of 2^-24
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(u))*(1<<24)))
-	}
-	u += 0xfff + u>>13&1
-	return sign | uint16(u>>13-112<<10)
 }
