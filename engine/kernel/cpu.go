@@ -98,7 +98,7 @@ func (c *CPU) MatMul(out []float32, stride int, x []float32, n int, w Matrix) {
 
 // rowsPerTile is how many rows a tile of the assembly has at most: chunks of
 // rows start at multiples of it.
-const rowsPerTile = 4
+const rowsPerTile = 8
 
 // Of what a thread takes at a time: no less than so many multiplications, which
 // take longer than to hand them over, and so many chunks a thread, so that one

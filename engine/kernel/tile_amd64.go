@@ -16,17 +16,32 @@ type tile struct {
 	steps     uintptr
 	xTail     unsafe.Pointer
 	wTail     unsafe.Pointer
+	ahead     uintptr // memory to prefetch; it may lie beyond the matrix
 }
 
 // tileTokens is how many tokens a tile has at most.
 const tileTokens = 3
 
-// tileRows is how many rows a level's tiles have.
-func tileRows(l Level) int {
-	if l == AVX512 {
+// tileRows is how many rows the tiles of a level have where a product has n
+// tokens.
+func tileRows(l Level, n int) int {
+	switch {
+	case l == AVX512 && n == 1:
+		return 8
+	case l == AVX512:
 		return 4
+	default:
+		return 2
 	}
-	return 2
+}
+
+// tokensOf is how many tokens the next tile takes of those that are left: no
+// tile of several rows has a single token unless the product has.
+func tokensOf(left int) int {
+	if left == 4 {
+		return 2
+	}
+	return min(left, tileTokens)
 }
 
 // matMulRows is rows [from, to) of a product; see [CPU.MatMul].
@@ -35,15 +50,27 @@ func matMulRows(l Level, out []float32, stride int, x []float32, n int, w Matrix
 		matMulGeneric(out, stride, x, n, w, from, to)
 		return
 	}
-	if w.Cols%lanes == 0 {
-		matMulTiles(l, out, stride, x, n, w, from, to, nil)
-		return
+	// As many tokens at a time as stay in the cache while the rows pass by.
+	group := max(cacheBytes/(4*w.Cols)/(2*tileTokens), 1) * 2 * tileTokens
+	if n <= group+tileTokens {
+		group = n
 	}
-	var padded tails
-	matMulTiles(l, out, stride, x, n, w, from, to, &padded)
+	for ; n > 0; n -= group {
+		group = min(group, n)
+		if w.Cols%lanes == 0 {
+			matMulTiles(l, out, stride, x, group, w, from, to, nil)
+		} else {
+			var padded tails
+			matMulTiles(l, out, stride, x, group, w, from, to, &padded)
+		}
+		if n > group {
+			out, x = out[group*stride:], x[group*w.Cols:]
+		}
+	}
 }
 
-// matMulTiles is matMulRows in tiles; padded is room for tails, nil if there are none.
+// matMulTiles is matMulRows tile by tile; padded is room for tails, nil if there
+// are none.
 func matMulTiles(l Level, out []float32, stride int, x []float32, n int, w Matrix, from, to int, padded *tails) {
 	size := uintptr(4)
 	weights := unsafe.Pointer(unsafe.SliceData(w.F32))
@@ -51,44 +78,50 @@ func matMulTiles(l Level, out []float32, stride int, x []float32, n int, w Matri
 		size = 2
 		weights = unsafe.Pointer(unsafe.SliceData(w.BF16))
 	}
-	cols := uintptr(w.Cols)
-	// Tokens that stay in the cache while the rows pass by.
-	group := max(cacheBytes/(4*w.Cols)/tileTokens, 1) * tileTokens
-	for first := 0; first < n; first += group {
-		last := min(first+group, n)
-		for r := from; r < to; {
-			rows := tileRows(l)
-			if to-r < rows {
-				rows = 1
+	t := tile{
+		outStride: uintptr(stride) * 4, xStride: uintptr(w.Cols) * 4, wStride: uintptr(w.Cols) * size,
+		steps: uintptr(w.Cols / lanes),
+	}
+	if padded != nil {
+		t.xTail, t.wTail = unsafe.Pointer(&padded.x), unsafe.Pointer(&padded.f32)
+		if w.BF16 != nil {
+			t.wTail = unsafe.Pointer(&padded.bf16)
+		}
+	}
+	rows := tileRows(l, n)
+	for r := from; r < to; r += rows {
+		if to-r < rows {
+			rows = 1
+		}
+		if padded != nil {
+			padded.setRows(w, r, rows)
+		}
+		t.w = unsafe.Add(weights, uintptr(r)*t.wStride)
+		block := uintptr(rows) * t.wStride
+		ahead := uintptr(t.w) + block
+		for token := 0; token < n; {
+			tokens := tokensOf(n - token)
+			if rows == 1 {
+				tokens = 1
+			}
+			t.out = unsafe.Pointer(&out[token*stride+r])
+			t.x = unsafe.Pointer(&x[token*w.Cols])
+			if t.ahead = ahead; ahead-uintptr(t.w) >= 2*block {
+				t.ahead = uintptr(t.x) // the next rows are on their way
 			}
 			if padded != nil {
-				padded.setRows(w, r, rows)
+				padded.setTokens(x, w.Cols, token, tokens)
 			}
-			for t := first; t < last; {
-				tokens := min(tileTokens, last-t)
-				if rows == 1 {
-					tokens = 1
-				}
-				job := tile{
-					out: unsafe.Pointer(&out[t*stride+r]), outStride: uintptr(stride) * 4,
-					x: unsafe.Pointer(&x[t*w.Cols]), xStride: cols * 4,
-					w: unsafe.Add(weights, uintptr(r)*cols*size), wStride: cols * size,
-					steps: cols / lanes,
-				}
-				if padded != nil {
-					padded.setTokens(x, w.Cols, t, tokens)
-					job.xTail, job.wTail = unsafe.Pointer(&padded.x), unsafe.Pointer(&padded.f32)
-					if w.BF16 != nil {
-						job.wTail = unsafe.Pointer(&padded.bf16)
-					}
-				}
-				compute(l, &job, rows, tokens, w.BF16 != nil)
-				t += tokens
-			}
-			r += rows
+			compute(l, &t, rows, tokens, w.BF16 != nil)
+			token += tokens
+			ahead += aheadBytes * t.steps
 		}
 	}
 }
+
+// aheadBytes is how much the assembly prefetches in a step of a tile with three
+// tokens; with less it prefetches all that follows.
+const aheadBytes = 256
 
 // cacheBytes is about half of a second-level cache.
 const cacheBytes = 512 << 10

@@ -1,13 +1,33 @@
-// Tiles of 4 rows by 3, 2 or 1 tokens and of one element, for AVX-512. The file
-// that includes this defines what the weights are:
+// Tiles of 4 rows by 3 or 2 tokens, of 8 rows by one token and of one element,
+// for AVX-512. The file that includes this defines what the weights are:
 //
-//	LOADW(m, z)  loads 16 weights as float32
-//	WHALF        bytes of 16 weights
-//	WSTEP        bytes of 32 weights
+//	LOADW(m, z)     loads 16 weights as float32
+//	WHALF           bytes of 16 weights
+//	WSTEP           bytes of 32 weights
+//	AHEAD4ROWS      prefetches as many bytes as a step reads of 4 rows
+//	AHEAD8ROWS      of 8 rows
 //
 // A lane's sum never leaves its register: an element has two of 16 lanes. AX is
-// the tile; rows are at DI, DI+R8, DI+2*R8, DI+R9 and tokens at SI, SI+R10,
-// SI+2*R10.
+// the tile; rows are at DI, DI+R8, DI+2*R8, DI+R9, four more at the same places
+// from R13, and tokens at SI, SI+R10, SI+2*R10. The next rows are prefetched into
+// the second-level cache at R12: in the order of the memory, which it is fastest
+// in, while this tile takes its rows side by side, so that it loads the tokens
+// once for all of them.
+
+#define AHEAD4LINES \
+	PREFETCHT1 (R12);    \
+	PREFETCHT1 64(R12);  \
+	PREFETCHT1 128(R12); \
+	PREFETCHT1 192(R12); \
+	ADDQ       $256, R12
+
+#define AHEAD8LINES \
+	AHEAD4LINES; \
+	AHEAD4LINES
+
+#define AHEAD16LINES \
+	AHEAD8LINES; \
+	AHEAD8LINES
 
 #define ARGUMENTS \
 	MOVQ t+0(FP), AX;           \
@@ -19,7 +39,8 @@
 	MOVQ tile_steps(AX), CX;    \
 	MOVQ tile_xTail(AX), BX;    \
 	MOVQ tile_out(AX), DX;      \
-	MOVQ tile_outStride(AX), R11
+	MOVQ tile_outStride(AX), R11; \
+	MOVQ tile_ahead(AX), R12
 
 // TAIL makes the padded rest the next and last step.
 #define TAIL \
@@ -77,6 +98,7 @@
 	TESTQ CX, CX; \
 	JZ    rest; \
 loop: \
+	AHEAD4LINES; \
 	VMOVUPS (SI), Z24; \
 	VMOVUPS (SI)(R10*1), Z25; \
 	VMOVUPS (SI)(R10*2), Z26; \
@@ -148,6 +170,7 @@ fold: \
 	TESTQ CX, CX; \
 	JZ    rest; \
 loop: \
+	AHEAD4ROWS; \
 	VMOVUPS (SI), Z24; \
 	VMOVUPS (SI)(R10*1), Z25; \
 	LOADW((DI), Z27); \
@@ -199,50 +222,64 @@ fold: \
 	VZEROUPPER; \
 	RET
 
+// ROW1 is a row of TILE1: 32 of its weights at m and at half.
+#define ROW1(m, half, a, b) \
+	LOADW(m, Z26); \
+	LOADW(half, Z27); \
+	VFMADD231PS Z24, Z26, a; \
+	VFMADD231PS Z25, Z27, b
+
 #define TILE1 \
 	ARGUMENTS; \
+	LEAQ  (DI)(R8*4), R13; \
 	CLEAR4(Z0, Z1, Z2, Z3); \
 	CLEAR4(Z4, Z5, Z6, Z7); \
+	CLEAR4(Z8, Z9, Z10, Z11); \
+	CLEAR4(Z12, Z13, Z14, Z15); \
 	TESTQ CX, CX; \
 	JZ    rest; \
 loop: \
+	AHEAD8ROWS; \
 	VMOVUPS (SI), Z24; \
 	VMOVUPS 64(SI), Z25; \
-	LOADW((DI), Z16); \
-	LOADW(WHALF(DI), Z17); \
-	LOADW((DI)(R8*1), Z18); \
-	LOADW(WHALF(DI)(R8*1), Z19); \
-	LOADW((DI)(R8*2), Z20); \
-	LOADW(WHALF(DI)(R8*2), Z21); \
-	LOADW((DI)(R9*1), Z22); \
-	LOADW(WHALF(DI)(R9*1), Z23); \
-	VFMADD231PS Z24, Z16, Z0; \
-	VFMADD231PS Z25, Z17, Z4; \
-	VFMADD231PS Z24, Z18, Z1; \
-	VFMADD231PS Z25, Z19, Z5; \
-	VFMADD231PS Z24, Z20, Z2; \
-	VFMADD231PS Z25, Z21, Z6; \
-	VFMADD231PS Z24, Z22, Z3; \
-	VFMADD231PS Z25, Z23, Z7; \
+	ROW1((DI), WHALF(DI), Z0, Z8); \
+	ROW1((DI)(R8*1), WHALF(DI)(R8*1), Z1, Z9); \
+	ROW1((DI)(R8*2), WHALF(DI)(R8*2), Z2, Z10); \
+	ROW1((DI)(R9*1), WHALF(DI)(R9*1), Z3, Z11); \
+	ROW1((R13), WHALF(R13), Z4, Z12); \
+	ROW1((R13)(R8*1), WHALF(R13)(R8*1), Z5, Z13); \
+	ROW1((R13)(R8*2), WHALF(R13)(R8*2), Z6, Z14); \
+	ROW1((R13)(R9*1), WHALF(R13)(R9*1), Z7, Z15); \
 	ADDQ $128, SI; \
 	ADDQ $WSTEP, DI; \
+	ADDQ $WSTEP, R13; \
 	DECQ CX; \
 	JNZ  loop; \
 rest: \
 	TESTQ BX, BX; \
 	JZ    fold; \
 	TAIL; \
+	LEAQ  (DI)(R8*4), R13; \
 	JMP   loop; \
 fold: \
-	VADDPS Z4, Z0, Z0; \
-	VADDPS Z5, Z1, Z1; \
-	VADDPS Z6, Z2, Z2; \
-	VADDPS Z7, Z3, Z3; \
+	VADDPS Z8, Z0, Z0; \
+	VADDPS Z9, Z1, Z1; \
+	VADDPS Z10, Z2, Z2; \
+	VADDPS Z11, Z3, Z3; \
+	VADDPS Z12, Z4, Z4; \
+	VADDPS Z13, Z5, Z5; \
+	VADDPS Z14, Z6, Z6; \
+	VADDPS Z15, Z7, Z7; \
 	HALVE(Z0, Y0, X0); \
 	HALVE(Z1, Y1, X1); \
 	HALVE(Z2, Y2, X2); \
 	HALVE(Z3, Y3, X3); \
+	HALVE(Z4, Y4, X4); \
+	HALVE(Z5, Y5, X5); \
+	HALVE(Z6, Y6, X6); \
+	HALVE(Z7, Y7, X7); \
 	FINISH(X0, X1, X2, X3, (DX)); \
+	FINISH(X4, X5, X6, X7, 16(DX)); \
 	VZEROUPPER; \
 	RET
 

@@ -7,6 +7,8 @@
 	VPSLLD $16, z, z
 #define WHALF 32
 #define WSTEP 64
+#define AHEAD4ROWS AHEAD4LINES
+#define AHEAD8ROWS AHEAD8LINES
 
 #include "tile_avx512_amd64.h"
 

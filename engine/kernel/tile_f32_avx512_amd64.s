@@ -4,6 +4,8 @@
 #define LOADW(m, z) VMOVUPS m, z
 #define WHALF 64
 #define WSTEP 128
+#define AHEAD4ROWS AHEAD8LINES
+#define AHEAD8ROWS AHEAD16LINES
 
 #include "tile_avx512_amd64.h"
 
