@@ -222,6 +222,21 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		bus: s.Bus, board: s.board, clock: pace, scale: r.Start.Spec.TimeScale, run: r.Run,
 		member: membership{node: node, changed: make(chan struct{})},
 	}
+	log := s.Log.With("run", r.Run, "node", node)
+	var computes actor.Engine
+	if r.Start.Spec.Measured() {
+		e, err := s.openEngine(ctx, r, node, log)
+		if err != nil {
+			input.Stop()
+			return fmt.Errorf("engine of run %s: %w", r.Run, err)
+		}
+		computes = e
+		defer func() {
+			if err := e.close(); err != nil {
+				log.Error("the engine does not close", "error", err)
+			}
+		}()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var telling sync.WaitGroup
 	var failed error
@@ -234,7 +249,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	}
 	err = actor.RunWorker(ctx, actor.Options{
 		Run: r.Run, Name: node, Core: core.NewIncarnation(node, j.Incarnation()), Bus: s.Bus, Input: input, Clock: pace,
-		Log: s.Log.With("run", r.Run, "node", node), ReorderWait: time.Hour,
+		Log: log, ReorderWait: time.Hour, Engine: computes,
 		Observe: func(ev event.Event) {
 			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
 			told.member.observe(ev)
