@@ -161,7 +161,8 @@ func (c *Client) exchange(ctx context.Context, node string, talk func(*wire) err
 	err = talk(s.wire)
 	ended := !stop()
 	var refused *refusedError
-	broken := ended || err != nil && !errors.As(err, &refused)
+	inOrder := err == nil || errors.As(err, &refused) && permanent(err)
+	broken := ended || !inOrder
 	stale = broken && s.used && s.wire.got == before
 	c.giveBack(node, s, broken)
 	if ended && err != nil {
@@ -205,9 +206,10 @@ func (c *Client) retry(ctx context.Context, progress func() int, once func(conte
 // firstPause is the pause after a first failure; it doubles up to a second.
 const firstPause = 20 * time.Millisecond
 
-// permanent says that trying again changes nothing.
+// permanent says that trying again changes nothing. Another version may be a bit that
+// was flipped.
 func permanent(err error) bool {
-	for _, e := range []error{ErrNotHeld, ErrLength, ErrVersion, ErrProvider} {
+	for _, e := range []error{ErrNotHeld, ErrLength, ErrProvider} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -22,9 +22,9 @@ type Transfer struct {
 
 // Fetch fills dst, which is as long as the item, with what node holds.
 //
-// Errors: ErrNotHeld, ErrLength, ErrProvider and ErrVersion at once; those of the
-// connection, ErrChecksum, ErrWrongNode and ErrBusy after Options.Attempts
-// connections in a row that brought nothing; ctx's cause; ErrClosed.
+// Errors: ErrNotHeld, ErrLength and ErrProvider at once; those of the connection,
+// ErrChecksum, ErrFrame, ErrVersion, ErrWrongNode and ErrBusy after
+// Options.Attempts connections in a row that brought nothing; ctx's cause; ErrClosed.
 func (c *Client) Fetch(ctx context.Context, node, run string, item Item, dst []byte) error {
 	return c.Resume(ctx, node, &Transfer{Run: run, Item: item, Dst: dst})
 }
