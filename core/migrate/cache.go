@@ -43,7 +43,7 @@ func (d *draft) moveCache(in Inheritance) bool {
 		if t.fromNode != t.toNode {
 			d.load[t.toNode] += bytes(t)
 		}
-		d.emit(CacheContext, -1, t.link, bytes(t))
+		d.emit(CacheContext, -1, t.link, bytes(t), nil)
 	}
 	for _, x := range d.old[in.From] {
 		d.buffer[x] -= d.CacheBytes(d.have[x], in.Tokens)

@@ -79,8 +79,8 @@ func (d *draft) late(l link, bytes int64) bool {
 }
 
 // emit appends the steps of a transfer, each within U_max where maxParts allows
-// it.
-func (d *draft) emit(kind ContextKind, layer int, l link, bytes int64) {
+// it. The cells of weights go one after the other; cache has none.
+func (d *draft) emit(kind ContextKind, layer int, l link, bytes int64, cells []supply) {
 	if bytes == 0 {
 		return
 	}
@@ -94,13 +94,25 @@ func (d *draft) emit(kind ContextKind, layer int, l link, bytes int64) {
 		step.From = d.devices[l.from]
 	}
 	for i := range parts {
-		step.Bytes = bytes*(i+1)/parts - bytes*i/parts
+		start, end := bytes*i/parts, bytes*(i+1)/parts
+		step.Bytes, step.Leaves = end-start, d.landed(cells, start, end)
 		d.add(l, step.Bytes)
 		d.take(l.to, step.Bytes)
 		step.After = d.after(l)
 		d.steps = append(d.steps, step)
 	}
 	d.ready[stage] = max(d.ready[stage], step.After)
+}
+
+// landed is the set of leaves whose last byte is among those from start to end of
+// a transfer of cells.
+func (d *draft) landed(cells []supply, start, end int64) (leaves uint64) {
+	for i, c := range cells {
+		if last := int64(i+1) * d.CellBytes; start < last && last <= end && c.leaf < 64 {
+			leaves |= 1 << c.leaf
+		}
+	}
+	return leaves
 }
 
 // withoutRivals gives up the caches that used the links on which weights missed

@@ -18,7 +18,7 @@ import (
 // fault is what is wrong with p's plan for task, "" if nothing is.
 func fault(p migrate.Planner, task migrate.Task, plan migrate.Plan) string {
 	for _, check := range []func(migrate.Planner, migrate.Task, migrate.Plan) string{
-		faultInOrder, faultInCache, faultInWeights, faultInTime, faultInBuffers, faultInSums,
+		faultInOrder, faultInCache, faultInWeights, faultInLeaves, faultInTime, faultInBuffers, faultInSums,
 	} {
 		if f := check(p, task, plan); f != "" {
 			return f

@@ -99,7 +99,7 @@ func (d *draft) send(layer int, receivers []int) {
 			d.replace(t, layer)
 			continue
 		}
-		d.emit(ModelContext, layer, t.link, d.weights(t))
+		d.emit(ModelContext, layer, t.link, d.weights(t), t.cells)
 	}
 	for _, t := range d.wave.others {
 		// Only a receiver that leaves can still be late: it goes without.
@@ -107,7 +107,7 @@ func (d *draft) send(layer int, receivers []int) {
 			d.unreachable[d.stage[t.to]] = true
 			continue
 		}
-		d.emit(ModelContext, layer, t.link, d.weights(t))
+		d.emit(ModelContext, layer, t.link, d.weights(t), t.cells)
 	}
 }
 
