@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spotserve/spotserve/engine/kernel"
@@ -265,6 +266,44 @@ func TestBrokenComm(t *testing.T) {
 	if at := differs(logits, r.logits[9]); at >= 0 {
 		t.Errorf("logit %d differs after all that", at)
 	}
+}
+
+// TestEmbeddingKeepsItsBits: of -0 too, whichever rank has the row.
+func TestEmbeddingKeepsItsBits(t *testing.T) {
+	c := small()
+	minusZero := func(id model.BlobID) []byte {
+		b := append([]byte(nil), weights(t, c)(id)...)
+		for i := int64(3); id.Layer == 0 && i < c.Tensors(id)[0].Bytes(); i += 4 {
+			b[i-3], b[i-2], b[i-1], b[i] = 0, 0, 0, 0x80
+		}
+		return b
+	}
+	var all sync.WaitGroup
+	for rank, comm := range cluster.Comms(4) {
+		cache, err := kv.New(kv.Options{Config: c, MaxBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cpu := kernel.New(kernel.Options{Threads: 1})
+		defer cpu.Close()
+		s, err := llm.NewShard(llm.Options{Config: c, Layers: [2]int{0, 1}, Leaves: [2]int{rank, rank + 1}, Blob: minusZero, KV: cache, CPU: cpu})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			x, err := s.Embed(t.Context(), comm, []llm.Sequence{{ID: 1, Tokens: prompt(c, 1, 20)}})
+			if err != nil {
+				t.Error(err)
+			}
+			for i, v := range x {
+				if math.Float32bits(v) != 1<<31 {
+					t.Errorf("rank %d: element %d is %x, want -0", rank, i, math.Float32bits(v))
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestDropInMidStep: a sequence that is dropped while a step has it does not keep

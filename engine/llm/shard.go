@@ -141,6 +141,9 @@ func (s *Shard) read(x *layer, id model.BlobID, blob func(model.BlobID) []byte) 
 	return nil
 }
 
+// Config is the model's.
+func (s *Shard) Config() model.Config { return s.config }
+
 // Layers are from, to.
 func (s *Shard) Layers() [2]int { return s.region.Layers }
 
