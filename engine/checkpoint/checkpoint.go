@@ -3,6 +3,7 @@
 //
 //	synthetic:SEED    weights that are made up from a seed, of a given shape
 //	PATH.gguf         a GGUF file
+//	PATH              a folder with config.json and safetensors
 package checkpoint
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/engine/gguf"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/safetensors"
 )
 
 // Options say how a model is opened.
@@ -60,6 +62,8 @@ func openFile(path string, o model.ReadOptions) (model.Source, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case info.IsDir():
+		return safetensors.Open(path, o)
 	case info.Mode().IsRegular() && strings.HasSuffix(strings.ToLower(path), ".gguf"):
 		f, err := gguf.Open(path)
 		if err != nil {
@@ -71,7 +75,7 @@ func openFile(path string, o model.ReadOptions) (model.Source, error) {
 		}
 		return source, nil
 	}
-	return nil, fmt.Errorf("model %s: allowed are synthetic:SEED and files that end in .gguf", path)
+	return nil, fmt.Errorf("model %s: allowed are synthetic:SEED, files that end in .gguf, and folders with safetensors", path)
 }
 
 // matches requires the matrices of want; the zero Config wants nothing.

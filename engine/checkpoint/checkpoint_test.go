@@ -12,6 +12,7 @@ import (
 	"github.com/spotserve/spotserve/engine/checkpoint"
 	"github.com/spotserve/spotserve/engine/gguf"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/safetensors"
 )
 
 func tiny() model.Config {
@@ -57,9 +58,15 @@ func TestAFileIsWhatWasWritten(t *testing.T) {
 	if err := write(path, seeded); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []checkpoint.Options{{}, {Shape: tiny()}} {
-		if read := open(t, path, o); !bytes.Equal(blobs(t, read), blobs(t, seeded)) {
-			t.Errorf("opened with %+v, the file has other weights", o)
+	folder := t.TempDir()
+	if err := safetensors.Write(folder, seeded, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, location := range []string{path, folder} {
+		for _, o := range []checkpoint.Options{{}, {Shape: tiny()}} {
+			if read := open(t, location, o); !bytes.Equal(blobs(t, read), blobs(t, seeded)) {
+				t.Errorf("opened with %+v, %s has other weights", o, location)
+			}
 		}
 	}
 	other := tiny()
@@ -90,7 +97,7 @@ func TestLocationsThatAreNone(t *testing.T) {
 	for location, want := range map[string]string{
 		"synthetic:x":   "the seed is no whole number",
 		"nowhere.gguf":  "no such file",
-		t.TempDir():     "allowed are",
+		t.TempDir():     "config.json",
 		broken:          "broken.gguf",
 		"synthetic:-1":  "the seed is no whole number",
 		"checkpoint.go": "allowed are",
