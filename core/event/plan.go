@@ -106,8 +106,10 @@ type ApplyMigration struct {
 }
 
 // PrepareMigration tells a node, in a measured run, what the migration that is
-// being arranged is expected to bring it. It may fetch that ahead; what then
-// happens is up to the ApplyMigration that follows.
+// being arranged is expected to bring it. It may fetch that ahead, while pipelines
+// still decode, as far as the migration buffer goes; at the stop only the rest is
+// missing. What then happens is up to the ApplyMigration that follows, and does not
+// depend on what was fetched.
 type PrepareMigration struct {
 	Config     topology.ParallelConfig
 	Placements []topology.Placement // of this node's devices

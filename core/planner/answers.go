@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 
+	"github.com/spotserve/spotserve/core/cost"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/serve"
@@ -98,6 +99,14 @@ func servePolicy(s experiment.Spec) serve.Policy {
 		p.Uncommitted = s.CommitInterval
 	}
 	return p
+}
+
+// leavesOf is how many parts a layer is cut into.
+func leavesOf(s experiment.Spec, l *cost.LatencyModel) int {
+	if s.Measured() && s.Transformer != nil && s.Transformer.Shape.Leaves > 0 {
+		return s.Transformer.Shape.Leaves
+	}
+	return l.MaxTensor()
 }
 
 // withoutContent is a batch as the nodes of a pipeline get it that do not lead it.

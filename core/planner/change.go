@@ -94,6 +94,7 @@ func (m *MetaContextManager) arrange() {
 			})
 		}
 	}
+	m.prepare(m.change.goal.expected)
 	m.exited()
 }
 

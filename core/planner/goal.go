@@ -16,6 +16,9 @@ type goal struct {
 	acquisition bool       // serve until at; else be through by at
 	stopping    []int      // pipelines that have to stop for it
 	migration   time.Duration
+	// expected is the migration that the estimate was made of; nil where there is
+	// no estimate, and in a run that moves nothing ahead.
+	expected *expectation
 }
 
 // stop is when pipelines have to stop for the goal.
@@ -105,22 +108,26 @@ func (m *MetaContextManager) toward(t target, at vtime.Time, acquisition bool) g
 	switch {
 	case m.deployed.broken: // there is no deadline left to keep
 	case acquisition && len(g.stopping) == 0: // there is nobody to tell
+	case m.policy.short:
+		g.migration = m.spec.Engine.MigrationSetup
 	default:
-		g.migration = m.estimate(t)
+		inherit := m.fullCaches(t)
+		plan := m.estimate(t, inherit)
+		g.migration = plan.Estimate
+		if m.spec.Measured() {
+			g.expected = &expectation{target: t, steps: plan.Steps, inherit: inherit}
+		}
 	}
 	return g
 }
 
-// estimate is the migration time to t if every pipeline hands over the largest
-// KV cache that it can have: what an arrangement has to leave room for.
-func (m *MetaContextManager) estimate(t target) time.Duration {
-	if m.policy.short {
-		return m.spec.Engine.MigrationSetup
-	}
+// estimate is the migration to t if every pipeline hands over the largest KV cache
+// that it can have: what an arrangement has to leave room for.
+func (m *MetaContextManager) estimate(t target, inherit []migrate.Inheritance) migrate.Plan {
 	return m.migrator.Plan(migrate.Task{
 		Begin: m.emit.Now, Config: t.config(), Placements: t.placements, Held: m.deployed.held,
-		Inherit: m.fullCaches(t),
-	}).Estimate
+		Inherit: inherit,
+	})
 }
 
 // fullCaches hands every living pipeline's largest KV cache to the new pipeline

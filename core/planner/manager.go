@@ -116,7 +116,7 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	}
 	m.latency, m.memory = latency, memory
 	m.controller = tune.NewParallelizationController(latency, memory)
-	m.geometry = migrate.NewGeometry(spec.Model, latency.MaxTensor())
+	m.geometry = migrate.NewGeometry(spec.Model, leavesOf(spec, latency))
 	m.mapper = assign.RankOrder{}
 	if m.policy.mapped {
 		m.mapper = assign.KuhnMunkres{Geometry: m.geometry}

@@ -66,6 +66,14 @@ func (m *Manager) forget(r *request) {
 	}
 }
 
+// Of lists the requests in the pool of a pipeline.
+func (m *Manager) Of(pipeline int) []event.RequestID {
+	if p := m.pools[pipeline]; p != nil {
+		return p.ids()
+	}
+	return nil
+}
+
 // Answer returns the answer to an open request, as far as it is there.
 func (m *Manager) Answer(id event.RequestID) Answer {
 	if r := m.requests[id]; r != nil && r.answer != nil {

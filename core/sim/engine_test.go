@@ -29,6 +29,7 @@ type fakeEngine struct {
 	pipelines  map[fakeName]*fakePipeline
 	answers    map[event.RequestID][]int32
 	broken     int // pipelines that never compute
+	prepared   int // requests whose cache was fetched ahead
 	recomputed int // tokens of cache that were there before, somewhere
 	err        error
 }
@@ -135,8 +136,30 @@ func (e *fakeEngine) Do(now vtime.Time, node string, op engineop.Op) []sim.Engin
 	case engineop.Clear, engineop.GiveUp:
 		delete(e.cache, node)
 	case engineop.Prepare:
+		e.prepare(node, op.Part)
 	}
 	return nil
+}
+
+// prepare fetches the cache that there is so far.
+func (e *fakeEngine) prepare(node string, part event.PrepareMigration) {
+	for _, p := range part.Resume {
+		for _, id := range p.Requests {
+			e.prepared++
+			e.hold(node, id, e.longest(id))
+		}
+	}
+}
+
+// longest is the most cache of a request that any node has; all are prefixes of
+// one.
+func (e *fakeEngine) longest(id event.RequestID) (best []int32) {
+	for _, held := range e.cache {
+		if len(held[id]) > len(best) {
+			best = held[id]
+		}
+	}
+	return best
 }
 
 // up is how long a node takes to come up in a plan.
@@ -181,12 +204,7 @@ func (e *fakeEngine) land(now vtime.Time, node string, epoch event.Epoch, s even
 		at = max(at, now.Add(e.up(n, epoch)))
 	}
 	for _, r := range s.Resume {
-		var best []int32
-		for _, held := range e.cache { // the longest; all are prefixes of one
-			if len(held[r.Request]) > len(best) {
-				best = held[r.Request]
-			}
-		}
+		best := e.longest(r.Request)
 		least := len(best)
 		for i, n := range p.nodes {
 			got := len(best)
