@@ -56,6 +56,9 @@ func (a *app) exitCode(err error) int {
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	}
+	if said, ok := errors.AsType[*saidError](err); ok {
+		return said.code
+	}
 	_, _ = fmt.Fprintf(a.stderr, "spotserve: %v\n", err)
 	if errors.As(err, new(*usageError)) {
 		return exitUsage
@@ -72,6 +75,11 @@ func (e *usageError) Unwrap() error { return e.err }
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }
+
+// saidError is the end of a program that has said itself what was wrong.
+type saidError struct{ code int }
+
+func (e *saidError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
 // app is the command line with its global flags.
 type app struct {
@@ -123,7 +131,7 @@ process, or on services that run elsewhere.
 		root.AddCommand(a.experimentCommand(c))
 	}
 	root.AddCommand(
-		a.runFile(), a.validate(), a.reproduce(), a.compare(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.prune(), a.config(), a.version(), a.generate(), a.profile(),
+		a.runFile(), a.validate(), a.reproduce(), a.compare(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.prune(), a.config(), a.version(), a.generate(), a.profile(), a.worker(),
 		a.mockMetadata(),
 	)
 	a.all = root

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ import (
 type pace struct {
 	virtual     bool
 	reorderWait time.Duration // of the services in this process
+	threads     int           // of each worker process that computes tokens
 }
 
 func (p *pace) add(cmd *cobra.Command) {
@@ -167,13 +169,21 @@ const drawWait = time.Minute
 
 // makeHere runs all services in this process for the length of the runs.
 func (a *app) makeHere(ctx context.Context, starts []event.StartExperiment, p pace) (all []made, err error) {
+	workers, err := staffOf(starts, p.threads)
+	if err != nil {
+		return nil, err
+	}
+	listen := ""
+	if workers != nil {
+		listen = "127.0.0.1:0"
+	}
 	alive, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	figuresDrawn := make(chan drawn, 64)
 	ready := new(obs.Readiness)
 	log := a.logger()
 	s, err := stack.New(alive, stack.Options{
-		Data: a.data, Store: a.storeURL, ReorderWait: p.reorderWait, CloseOpen: true,
+		Data: a.data, Store: a.storeURL, ReorderWait: p.reorderWait, CloseOpen: true, Listen: listen, NoWorker: workers != nil,
 		Log: log, Metrics: obs.NewRegistry(), Ready: ready,
 		Drawn: func(run string, files []string, err error) {
 			select {
@@ -193,7 +203,7 @@ func (a *app) makeHere(ctx context.Context, starts []event.StartExperiment, p pa
 		}
 		running <- err
 	}()
-	all, err = a.makeOn(ctx, alive, s, ready, starts, figuresDrawn)
+	all, err = a.makeOn(ctx, alive, s, ready, workers, starts, figuresDrawn)
 	if cause := context.Cause(alive); err != nil && cause != nil {
 		err = cause
 	}
@@ -201,8 +211,9 @@ func (a *app) makeHere(ctx context.Context, starts []event.StartExperiment, p pa
 	return all, errors.Join(err, <-running, s.Close())
 }
 
-// makeOn makes the runs on the stack. If it is one, it waits for its figure.
-func (a *app) makeOn(ctx, alive context.Context, s *stack.Stack, ready *obs.Readiness, starts []event.StartExperiment, figures <-chan drawn) (all []made, err error) {
+// makeOn makes the runs on the stack, with worker processes where they need
+// some. If it is one run, it waits for its figure.
+func (a *app) makeOn(ctx, alive context.Context, s *stack.Stack, ready *obs.Readiness, workers *staff, starts []event.StartExperiment, figures <-chan drawn) (all []made, err error) {
 	if err := ready.Wait(alive); err != nil {
 		return nil, err
 	}
@@ -211,6 +222,21 @@ func (a *app) makeOn(ctx, alive context.Context, s *stack.Stack, ready *obs.Read
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	if workers != nil {
+		c, err := workers.start(a, s.URL())
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, c.Close()) }()
+		if err := workers.joined(ctx, b, c); err != nil {
+			return nil, interruptedOr(ctx, err)
+		}
+		a.say("%d worker processes, one a node, and NATS at %s; logs in %s", len(workers.nodes), s.URL(), filepath.Join(a.data, "workers"))
+		var cancel context.CancelCauseFunc
+		alive, cancel = context.WithCancelCause(alive)
+		defer cancel(nil)
+		defer context.AfterFunc(c.Broken(), func() { cancel(context.Cause(c.Broken())) })()
+	}
 	// The user's wish ends the run; the end of the services ends the wait.
 	wish, done := context.WithCancel(ctx)
 	defer done()

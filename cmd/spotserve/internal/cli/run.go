@@ -76,6 +76,8 @@ spotserve config print shows a published experiment as such a file.`,
 				return usagef("--seeds %d: allowed are 1 to %d", f.seeds, maxSeeds)
 			case f.seeds > 0 && f.options.Seed > 0:
 				return usagef("--seed and --seeds are both given: allowed is one of them")
+			case f.pace.threads < 1 || f.pace.threads > maxThreads:
+				return usagef("--worker-threads %d: allowed are 1 to %d", f.pace.threads, maxThreads)
 			}
 			custom, err := readCustom(args[0], cmd.InOrStdin())
 			if err != nil {
@@ -91,6 +93,7 @@ spotserve config print shows a published experiment as such a file.`,
 	fs.StringVar(&f.options.Name, "name", "", "name of the experiment (default the file's)")
 	fs.StringVar(&f.options.Quirks, "quirks", "", "known flaws of the published artifact: "+list(catalog.QuirkSettings())+" (default the file's)")
 	fs.BoolVar(&f.options.Drain, "drain", false, "run on until every accepted request is answered (default the file's)")
+	fs.IntVar(&f.pace.threads, "worker-threads", 1, "of each worker process, where tokens are computed")
 	f.pace.add(cmd)
 	return cmd
 }

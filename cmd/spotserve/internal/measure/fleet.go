@@ -26,7 +26,6 @@ type fleet struct {
 	addresses map[string]string
 
 	epoch uint64
-	steps uint64
 }
 
 // newFleet starts nodes that hold nothing.

@@ -41,7 +41,9 @@ type Options struct {
 	Listen string // host:port where others may join the embedded server; empty: none
 	NATS   string // URL of a server elsewhere; empty: embed one
 	// Nodes are what the worker stands for; empty: every node.
-	Nodes       []string
+	Nodes []string
+	// NoWorker leaves the nodes to workers that join from elsewhere.
+	NoWorker    bool
 	ReorderWait time.Duration
 	// Retention says which runs the streams keep; the zero value: all.
 	Retention collector.Retention
@@ -162,6 +164,9 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		}},
 	}
 	for _, service := range services {
+		if service.name == "worker" && o.NoWorker {
+			continue
+		}
 		b, err := s.Connect(ctx, service.name)
 		if err != nil {
 			return err
