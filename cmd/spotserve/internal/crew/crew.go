@@ -85,6 +85,9 @@ func (c *Crew) Close() error {
 	return nil
 }
 
+// ends reports whether the workers are to end.
+func (c *Crew) ends() bool { return c.ctx.Err() != nil }
+
 var errClosed = errors.New("the workers are told to end")
 
 // process is the worker of a node, started again as often as it ends.
@@ -125,7 +128,7 @@ func (w *process) watch() error {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		how := w.wait()
-		if w.crew.ctx.Err() != nil {
+		if w.crew.ends() {
 			return nil
 		}
 		if time.Since(w.began) > lasting {
