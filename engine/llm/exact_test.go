@@ -2,10 +2,13 @@ package llm_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/llm"
+	"github.com/spotserve/spotserve/engine/llm/cluster"
+	"github.com/spotserve/spotserve/engine/model"
 )
 
 // TestLogitsDoNotDependOnTheCut: every (P, M), at each variant of a model.
@@ -141,6 +144,47 @@ func TestTokens(t *testing.T) {
 					i++
 				}
 			}
+		}
+	}
+}
+
+// TestEqualLogits: the lowest token wins, whichever ranks have the equals.
+func TestEqualLogits(t *testing.T) {
+	c := small()
+	for _, lowest := range []int{0, 1, 30, 60, 101} {
+		// All logits are zero, except that those below the lowest are no numbers.
+		blob := func(id model.BlobID) []byte {
+			b := append([]byte(nil), weights(t, c)(id)...)
+			if id.Layer != c.Layers-1 {
+				return b
+			}
+			from, to := c.VocabRange(id.Leaf)
+			tensors := c.Tensors(id)
+			head := b[tensors[len(tensors)-1].Offset:]
+			row := make([]float32, c.Hidden)
+			for token := from; token < to; token++ {
+				clear(row)
+				if token < lowest {
+					row[0] = float32(math.NaN())
+				}
+				model.Encode(head[(token-from)*c.Hidden*4:][:c.Hidden*4], row, model.F32)
+			}
+			return b
+		}
+		for _, x := range cuts(c) {
+			k, err := cluster.New(cluster.Options{Config: c, Blob: blob, Pipeline: x.pipeline, Tensor: x.tensor, CPU: x.cpu, KVBytes: 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := k.Step(t.Context(), []llm.Sequence{{ID: 1, Tokens: []int32{5}, Sample: true}})
+			if err != nil || next[0] != int32(lowest) {
+				t.Errorf("%v: token %v, %v; want %d", x, next, err, lowest)
+			}
+			_, err = k.Step(t.Context(), []llm.Sequence{{ID: 1, Tokens: []int32{5}, Sample: true, Sampling: llm.Sampling{Temperature: 1}}})
+			if (err == nil) != (lowest == 0) {
+				t.Errorf("%v: sampling from logits of which %d are no numbers: %v", x, lowest, err)
+			}
+			k.Close()
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (s *Shard) greedy(ctx context.Context, comm Comm, tokens []int32) error {
 		for rank := range comm.Size() {
 			// Of equal logits the lower rank has the lower token.
 			value, its := all[rank*len(mine)+at], all[rank*len(mine)+at+1]
-			if its >= 0 && (token < 0 || value > largest) {
+			if token < 0 || value > largest {
 				token, largest = its, value
 			}
 		}
