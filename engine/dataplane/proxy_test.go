@@ -24,6 +24,8 @@ type proxy struct {
 	fault  func(conn int) fault
 
 	mu    sync.Mutex
+	hung  chan struct{} // closed: nothing passes any more, and nothing ends
+	done  chan struct{}
 	conns []net.Conn
 	n     int
 	wg    sync.WaitGroup
@@ -35,10 +37,11 @@ func newProxy(t *testing.T, target string, f func(conn int) fault) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{l: l, target: target, fault: f}
+	p := &proxy{l: l, target: target, fault: f, hung: make(chan struct{}), done: make(chan struct{})}
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
+		close(p.done)
 		p.cutAll()
 		p.wg.Wait()
 	})
@@ -83,15 +86,24 @@ func (p *proxy) accept() {
 			_ = client.Close()
 			_ = server.Close()
 		})
-		p.wg.Go(func() { pipe(server, client, f.cutUp, f.flipUp, -1); end() })
-		p.wg.Go(func() { pipe(client, server, f.cutDown, f.flipDown, f.hangDown); end() })
+		p.wg.Go(func() { p.pipe(server, client, f.cutUp, f.flipUp, -1); end() })
+		p.wg.Go(func() { p.pipe(client, server, f.cutDown, f.flipDown, f.hangDown); end() })
 	}
 }
 
-func pipe(dst io.Writer, src io.Reader, cut, flip, hang int) {
+// hang keeps all connections as they are for good.
+func (p *proxy) hang() { close(p.hung) }
+
+func (p *proxy) pipe(dst io.Writer, src io.Reader, cut, flip, hang int) {
 	buf := make([]byte, 32<<10)
 	for at := 0; ; {
 		n, err := src.Read(buf)
+		select {
+		case <-p.hung:
+			<-p.done
+			return
+		default:
+		}
 		b := buf[:n]
 		if flip >= at && flip < at+n {
 			b[flip-at] ^= 0x10
