@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/spotserve/spotserve/core/engineop"
@@ -164,12 +166,7 @@ func (m *measured) enter(requests []event.AssignedRequest, resumed bool) {
 		s := m.newSequence(r)
 		m.running = append(m.running, s)
 		m.reserved += tokens(r)
-		smallest := m.groups[0]
-		for _, g := range m.groups {
-			if len(g.members) < len(smallest.members) {
-				smallest = g
-			}
-		}
+		smallest := slices.MinFunc(m.groups, func(a, b *group) int { return cmp.Compare(a.size(), b.size()) })
 		smallest.members = append(smallest.members, s)
 	}
 	if m.continuous {
@@ -181,6 +178,16 @@ func (m *measured) enter(requests []event.AssignedRequest, resumed bool) {
 	m.w.report(event.BatchStarted{
 		Epoch: m.epoch, Pipeline: m.index, Batch: m.batch, Requests: ids(requests), Resumed: resumed, At: m.w.emit.Now,
 	})
+}
+
+// size is how many members have not ended.
+func (g *group) size() (n int) {
+	for _, s := range g.members {
+		if !s.left {
+			n++
+		}
+	}
+	return n
 }
 
 // tooLate reports whether not even the prefill of one request fits before the
