@@ -1,7 +1,9 @@
 package sim_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -157,6 +159,31 @@ func TestMeasuredRunsAnswerAsUninterruptedOnes(t *testing.T) {
 		t.Errorf("%d answers, %d tokens of cache cut, %d pipelines broken: the schedules try nothing", whole, recomputed, broken)
 	}
 	t.Logf("%d answers, %d tokens of cache cut, %d pipelines broken", whole, recomputed, broken)
+}
+
+// TestMeasuredRunsRepeat: with the same answers of the engine, the same log.
+func TestMeasuredRunsRepeat(t *testing.T) {
+	for seed := uint64(2); seed <= *runsFlag/200; seed += 2 {
+		var logs [2]string
+		for i := range logs {
+			s := measuredSchedule(seed)
+			engine := newFakeEngine(seed, s.spec, s.timeline)
+			engine.unreliable = true
+			h := fnv.New64a()
+			out := json.NewEncoder(h) // looks behind pointers
+			if _, err := s.measure(engine, func(ev event.Event) {
+				if err := out.Encode(ev); err != nil {
+					t.Error(err)
+				}
+			}); err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			logs[i] = fmt.Sprint(h.Sum64())
+		}
+		if logs[0] != logs[1] {
+			t.Errorf("seed %d: two runs gave the logs %s and %s", seed, logs[0], logs[1])
+		}
+	}
 }
 
 // TestAnAnnouncedPreemptionComputesNothingAgain: with time enough the cache moves,
