@@ -29,8 +29,9 @@ type options struct {
 	linked  bool   // a link between each service and NATS
 	servers int    // of the NATS cluster; 0: one server on its own
 	server  natsserver.Options
-	env     map[string][]string // of services, by name
-	endS    int                 // of the experiment, in its seconds; 0: 300
+	env     map[string][]string   // of services, by name
+	endS    int                   // of the experiment, in its seconds; 0: 300
+	apart   map[string]*namespace // where services live, by name; else with the test
 }
 
 // site is NATS, two planners, two trace-replayers, a collector and one worker a
@@ -86,6 +87,10 @@ func (s *site) startServers(o options) {
 	s.t.Helper()
 	if o.servers == 0 {
 		o.server.Listen = free(s.t)
+		for _, ns := range o.apart { // any: all of them have a way there
+			_, port, _ := strings.Cut(o.server.Listen, ":")
+			o.server.Listen = ns.outside + ":" + port
+		}
 		if o.server.StoreDir == "" {
 			o.server.StoreDir = s.t.TempDir()
 		}
@@ -141,9 +146,15 @@ func (s *site) add(o options, name, program string, args ...string) {
 		p.link = newLink(s.t, s.url)
 		url = p.link.url()
 	}
-	p.args = append(slices.Clone(args), "--nats", url, "--log-level", "info", "--metrics-listen", "127.0.0.1:0")
+	p.args = append(slices.Clone(args), "--nats", url, "--log-level", "info", "--metrics-listen", anyPort)
+	if ns := o.apart[name]; ns != nil {
+		ns.house(p)
+	}
 	s.procs = append(s.procs, p)
 }
+
+// anyPort is where a process serves what is asked of it.
+const anyPort = "127.0.0.1:0"
 
 // proc is the process of a name.
 func (s *site) proc(name string) *proc {

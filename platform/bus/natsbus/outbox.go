@@ -17,12 +17,16 @@ import (
 
 // outbox holds what was handed over and is not known to be stored, in order.
 //
-// Messages are sent at once, without waiting for the answers to earlier ones.
-// When a connection is replaced, or answers stay away, all of them are sent
-// again in the same order. Every message has an ID, its own or one made here,
-// so the stream drops those that it had stored already; and because each
-// sending keeps the order, whatever is stored first keeps it too, even while an
-// old connection's last messages are still coming in.
+// To a server on its own messages are sent at once, without waiting for the
+// answers to earlier ones. When a connection is replaced, or answers stay away,
+// all of them are sent again in the same order. Every message has an ID, its own
+// or one made here, so the stream drops those that it had stored already; and
+// because each sending keeps the order, whatever is stored first keeps it too,
+// even while an old connection's last messages are still coming in.
+//
+// A cluster passes messages on to the server that leads the stream. When it
+// elects another one, those that are on their way are lost, and later ones may
+// arrive: so there each message waits for the answer to the one before it.
 type outbox struct {
 	options Options
 	ids     string        // prefix of IDs that are made here
@@ -31,10 +35,12 @@ type outbox struct {
 	mu       sync.Mutex
 	conn     *conn // nil before the first attach
 	inbox    string
+	alone    bool      // the connection is to a server of no cluster
 	resumeAt time.Time // zero, unless sending is halted until then
 	window   []*entry
-	first    uint64 // number of window[0]
-	failed   error  // of the first message that failed and that nobody was told of
+	first    uint64    // number of window[0]
+	moved    time.Time // when the one before it was done
+	failed   error     // of the first message that failed and that nobody was told of
 	flushes  []flush
 }
 
@@ -59,8 +65,10 @@ type flush struct {
 }
 
 const (
-	// answerWithin is when a missing answer makes the outbox send again.
-	answerWithin = 5 * time.Second
+	// answerWithin is when a missing answer makes the outbox send again;
+	// passedOnWithin is that of a message that a cluster passes on.
+	answerWithin   = 5 * time.Second
+	passedOnWithin = 2 * time.Second
 	// haltFor is the pause after the server had nobody to store a message.
 	haltFor = 250 * time.Millisecond
 )
@@ -94,7 +102,7 @@ func (o *outbox) put(ctx, open context.Context, m bus.Outgoing, stored chan<- ou
 	if e.id == "" {
 		e.id = o.ids + strconv.FormatUint(number, 36)
 	}
-	if o.resumeAt.IsZero() {
+	if o.resumeAt.IsZero() && (o.alone || len(o.window) == 0) {
 		if err := o.send(e, number); err != nil {
 			<-o.slots
 			return err
@@ -131,11 +139,12 @@ func (o *outbox) attach(c *conn) {
 	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.conn, o.inbox = c, inbox
+	o.conn, o.inbox, o.alone = c, inbox, c.nc.ConnectedClusterName() == ""
 	o.sendAll()
 }
 
-// sendAll sends again what is not done. The lock is held.
+// sendAll sends again what is not done: all of it, or the first. The lock is
+// held.
 func (o *outbox) sendAll() {
 	o.resumeAt = time.Time{}
 	for i, e := range o.window {
@@ -144,6 +153,8 @@ func (o *outbox) sendAll() {
 		}
 		if err := o.send(e, o.first+uint64(i)); err != nil {
 			o.finish(e, outcome{err: err})
+		} else if !o.alone {
+			break
 		}
 	}
 	o.trim()
@@ -170,6 +181,9 @@ func (o *outbox) settle(c *conn, number uint64, answer *nats.Msg) {
 		o.finish(e, outcome{seq: seq})
 	}
 	o.trim()
+	if e.done && !o.alone && o.resumeAt.IsZero() {
+		o.sendAll()
+	}
 }
 
 // finish ends the wait for e. The lock is held.
@@ -189,6 +203,7 @@ func (o *outbox) trim() {
 		o.window[0] = nil
 		o.window = o.window[1:]
 		o.first++
+		o.moved = time.Now()
 		<-o.slots
 	}
 	for len(o.flushes) > 0 && o.flushes[0].upTo <= o.first {
@@ -218,7 +233,7 @@ func (o *outbox) check(now time.Time) {
 	switch {
 	case len(o.window) == 0:
 		o.resumeAt = time.Time{}
-	case now.Sub(o.window[0].put) >= o.options.PublishWait:
+	case now.Sub(o.tried()) >= o.options.PublishWait:
 		// Those behind it fail with it: stored without it, they would be out
 		// of order.
 		for _, e := range o.window {
@@ -227,9 +242,26 @@ func (o *outbox) check(now time.Time) {
 			}
 		}
 		o.trim()
-	case !o.resumeAt.IsZero() && !now.Before(o.resumeAt), o.resumeAt.IsZero() && now.Sub(o.window[0].sent) >= answerWithin:
+	case !o.resumeAt.IsZero() && !now.Before(o.resumeAt), o.resumeAt.IsZero() && now.Sub(o.window[0].sent) >= o.patience():
 		o.sendAll()
 	}
+}
+
+// tried is since when the first message is tried. The lock is held.
+func (o *outbox) tried() time.Time {
+	if put := o.window[0].put; o.alone || put.After(o.moved) {
+		return put
+	}
+	return o.moved
+}
+
+// patience is how long it waits for an answer until it sends again. The lock is
+// held.
+func (o *outbox) patience() time.Duration {
+	if o.alone {
+		return answerWithin
+	}
+	return passedOnWithin
 }
 
 func (o *outbox) gaveUp(e *entry) error {

@@ -27,6 +27,9 @@ func connectAlone(t *testing.T) *Bus {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
+	if !b.outbox.alone {
+		t.Error("a server on its own is taken for a cluster")
+	}
 	return b
 }
 

@@ -3,6 +3,7 @@ package natsbus_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,9 +15,17 @@ import (
 	"github.com/spotserve/spotserve/platform/natsserver"
 )
 
-// TestReplicas: a cluster keeps streams and keys on as many servers as were asked
-// for last, one at first.
-func TestReplicas(t *testing.T) {
+// cluster is three servers of one.
+type cluster struct {
+	t       *testing.T
+	servers []*natsserver.Server
+	url     string
+	js      jetstream.JetStream
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
 	var routes, urls []string
 	for range 3 {
 		routes = append(routes, unused(t))
@@ -29,26 +38,63 @@ func TestReplicas(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Shutdown() })
-		urls = append(urls, s.URL())
+		c.servers, urls = append(c.servers, s), append(urls, s.URL())
 	}
-	url := strings.Join(urls, ",")
-	nc, err := nats.Connect(url)
+	c.url = strings.Join(urls, ",")
+	nc, err := nats.Connect(c.url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
+	t.Cleanup(nc.Close)
+	if c.js, err = jetstream.New(nc); err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []struct{ ask, want int }{{0, 1}, {3, 3}, {0, 3}} {
-		var b *natsbus.Bus
-		for end := time.Now().Add(patience); b == nil; time.Sleep(100 * time.Millisecond) {
-			if b, err = natsbus.Connect(t.Context(), natsbus.Options{URL: url, Replicas: step.ask}); err != nil && time.Now().After(end) {
-				t.Fatal(err)
-			}
+	return c
+}
+
+// connect waits until the cluster takes a bus.
+func (c *cluster) connect(replicas int) *natsbus.Bus {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		b, err := natsbus.Connect(c.t.Context(), natsbus.Options{URL: c.url, Replicas: replicas})
+		if err == nil {
+			c.t.Cleanup(func() { _ = b.Close() })
+			return b
 		}
-		if err := b.Close(); err != nil {
+		if time.Now().After(end) {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *cluster) info(stream string) *jetstream.StreamInfo {
+	c.t.Helper()
+	s, err := c.js.Stream(c.t.Context(), stream)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s.CachedInfo()
+}
+
+// TestAClusterKeepsTheOrder: the server that leads a stream goes while messages
+// are on their way to it.
+func TestAClusterKeepsTheOrder(t *testing.T) {
+	c := newCluster(t)
+	b := c.connect(3)
+	through(t, b, 8000, sync.OnceFunc(func() {
+		leader := c.info(string(bus.Runs)).Cluster.Leader
+		if err := c.servers[leader[0]-'a'].Shutdown(); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+// TestReplicas: a cluster keeps streams and keys on as many servers as were asked
+// for last, one at first.
+func TestReplicas(t *testing.T) {
+	c := newCluster(t)
+	for _, step := range []struct{ ask, want int }{{0, 1}, {3, 3}, {0, 3}} {
+		if err := c.connect(step.ask).Close(); err != nil {
 			t.Fatal(err)
 		}
 		names := []string{string(bus.Control), string(bus.Runs), "KV_SPOT_KEYS"}
@@ -56,11 +102,7 @@ func TestReplicas(t *testing.T) {
 			names = names[:2] // nobody has needed a key yet
 		}
 		for _, name := range names {
-			s, err := js.Stream(t.Context(), name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := s.CachedInfo().Config.Replicas; n != step.want {
+			if n := c.info(name).Config.Replicas; n != step.want {
 				t.Errorf("asked for %d, %s is on %d servers, want %d", step.ask, name, n, step.want)
 			}
 		}
