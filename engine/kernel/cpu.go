@@ -104,7 +104,7 @@ const rowsPerTile = 8
 // take longer than to hand them over, and so many chunks a thread, so that one
 // that is interrupted does not keep the others waiting.
 const (
-	minChunk        = 1 << 15
+	minChunk        = 1 << 17
 	chunksPerThread = 8
 )
 

@@ -9,7 +9,7 @@ const (
 	Best Level = iota
 	Generic
 	AVX2   // AVX2 and FMA3
-	AVX512 // AVX-512 F
+	AVX512 // AVX-512 F and VL
 )
 
 func (l Level) String() string {

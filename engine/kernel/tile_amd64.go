@@ -51,20 +51,20 @@ func matMulRows(l Level, out []float32, stride int, x []float32, n int, w Matrix
 		return
 	}
 	// As many tokens at a time as stay in the cache while the rows pass by.
-	group := max(cacheBytes/(4*w.Cols)/(2*tileTokens), 1) * 2 * tileTokens
-	if n <= group+tileTokens {
-		group = n
-	}
-	for ; n > 0; n -= group {
-		group = min(group, n)
+	group := max(cacheBytes/(4*w.Cols)/tileTokens, 2) * tileTokens
+	for n > 0 {
+		tokens := min(group, n)
+		if n-tokens == 1 {
+			tokens -= tileTokens // rather than leave one alone
+		}
 		if w.Cols%lanes == 0 {
-			matMulTiles(l, out, stride, x, group, w, from, to, nil)
+			matMulTiles(l, out, stride, x, tokens, w, from, to, nil)
 		} else {
 			var padded tails
-			matMulTiles(l, out, stride, x, group, w, from, to, &padded)
+			matMulTiles(l, out, stride, x, tokens, w, from, to, &padded)
 		}
-		if n > group {
-			out, x = out[group*stride:], x[group*w.Cols:]
+		if n -= tokens; n > 0 {
+			out, x = out[tokens*stride:], x[tokens*w.Cols:]
 		}
 	}
 }
@@ -123,7 +123,8 @@ func matMulTiles(l Level, out []float32, stride int, x []float32, n int, w Matri
 // tokens; with less it prefetches all that follows.
 const aheadBytes = 256
 
-// cacheBytes is about half of a second-level cache.
+// cacheBytes is about half of a second-level cache. The result does not depend
+// on it.
 const cacheBytes = 512 << 10
 
 // tails are the last, short groups of rows and tokens, padded with zeros.

@@ -1,11 +1,11 @@
-// Tiles of 4 rows by 3 or 2 tokens, of 8 rows by one token and of one element,
-// for AVX-512. The file that includes this defines what the weights are:
+// What the tiles for AVX-512 share, those of 4 rows by 3 or 2 tokens, of 8 rows by
+// one token and of one element. The file that includes this defines what the
+// weights are:
 //
-//	LOADW(m, z)     loads 16 weights as float32
-//	WHALF           bytes of 16 weights
-//	WSTEP           bytes of 32 weights
-//	AHEAD4ROWS      prefetches as many bytes as a step reads of 4 rows
-//	AHEAD8ROWS      of 8 rows
+//	LOADW(m, z)  loads 16 weights as float32
+//	WHALF        bytes of 16 weights
+//	WSTEP        bytes of 32 weights
+//	AHEAD4ROWS   prefetches as many bytes as a step reads of 4 rows
 //
 // A lane's sum never leaves its register: an element has two of 16 lanes. AX is
 // the tile; rows are at DI, DI+R8, DI+2*R8, DI+R9, four more at the same places
@@ -58,25 +58,25 @@
 	VPXORD c, c, c; \
 	VPXORD d, d, d
 
-// HALVE is the sum of 16 lanes in halves, down to four; temporary Y15.
+// HALVE is the sum of 16 lanes in halves, down to four; temporary Y27.
 #define HALVE(z, y, x) \
-	VEXTRACTF64X4 $1, z, Y15; \
-	VADDPS        Y15, y, y;  \
-	VEXTRACTF128  $1, y, X15; \
-	VADDPS        X15, x, x
+	VEXTRACTF64X4 $1, z, Y27; \
+	VADDPS        Y27, y, y;  \
+	VEXTRACTF32X4 $1, y, X27; \
+	VADDPS        X27, x, x
 
 // FINISH folds the four lanes of four elements and stores the elements.
 #define FINISH(a, b, c, d, at) \
-	VUNPCKLPD b, a, X12;          \
-	VUNPCKHPD b, a, X13;          \
-	VADDPS    X13, X12, X12;      \
-	VUNPCKLPD d, c, X14;          \
-	VUNPCKHPD d, c, X15;          \
-	VADDPS    X15, X14, X14;      \
-	VSHUFPS   $0x88, X14, X12, X13; \
-	VSHUFPS   $0xdd, X14, X12, X15; \
-	VADDPS    X15, X13, X13;      \
-	VMOVUPS   X13, at
+	VUNPCKLPD b, a, X24;          \
+	VUNPCKHPD b, a, X25;          \
+	VADDPS    X25, X24, X24;      \
+	VUNPCKLPD d, c, X26;          \
+	VUNPCKHPD d, c, X27;          \
+	VADDPS    X27, X26, X26;      \
+	VSHUFPS   $0x88, X26, X24, X25; \
+	VSHUFPS   $0xdd, X26, X24, X27; \
+	VADDPS    X27, X25, X25;      \
+	VMOVUPS   X25, at
 
 #define ROW3(a, b, c) \
 	VFMADD231PS Z24, Z27, a; \
@@ -121,10 +121,10 @@ loop: \
 	ROW3(Z18, Z19, Z20); \
 	LOADW(WHALF(DI)(R9*1), Z27); \
 	ROW3(Z21, Z22, Z23); \
-	ADDQ $128, SI; \
-	ADDQ $WSTEP, DI; \
-	DECQ CX; \
-	JNZ  loop; \
+	ADDQ  $128, SI; \
+	ADDQ  $WSTEP, DI; \
+	DECQ  CX; \
+	JNZ   loop; \
 rest: \
 	TESTQ BX, BX; \
 	JZ    fold; \
@@ -191,10 +191,10 @@ loop: \
 	ROW2(Z12, Z13); \
 	LOADW(WHALF(DI)(R9*1), Z27); \
 	ROW2(Z14, Z15); \
-	ADDQ $128, SI; \
-	ADDQ $WSTEP, DI; \
-	DECQ CX; \
-	JNZ  loop; \
+	ADDQ  $128, SI; \
+	ADDQ  $WSTEP, DI; \
+	DECQ  CX; \
+	JNZ   loop; \
 rest: \
 	TESTQ BX, BX; \
 	JZ    fold; \
@@ -219,67 +219,6 @@ fold: \
 	HALVE(Z7, Y7, X7); \
 	FINISH(X0, X2, X4, X6, (DX)); \
 	FINISH(X1, X3, X5, X7, (DX)(R11*1)); \
-	VZEROUPPER; \
-	RET
-
-// ROW1 is a row of TILE1: 32 of its weights at m and at half.
-#define ROW1(m, half, a, b) \
-	LOADW(m, Z26); \
-	LOADW(half, Z27); \
-	VFMADD231PS Z24, Z26, a; \
-	VFMADD231PS Z25, Z27, b
-
-#define TILE1 \
-	ARGUMENTS; \
-	LEAQ  (DI)(R8*4), R13; \
-	CLEAR4(Z0, Z1, Z2, Z3); \
-	CLEAR4(Z4, Z5, Z6, Z7); \
-	CLEAR4(Z8, Z9, Z10, Z11); \
-	CLEAR4(Z12, Z13, Z14, Z15); \
-	TESTQ CX, CX; \
-	JZ    rest; \
-loop: \
-	AHEAD8ROWS; \
-	VMOVUPS (SI), Z24; \
-	VMOVUPS 64(SI), Z25; \
-	ROW1((DI), WHALF(DI), Z0, Z8); \
-	ROW1((DI)(R8*1), WHALF(DI)(R8*1), Z1, Z9); \
-	ROW1((DI)(R8*2), WHALF(DI)(R8*2), Z2, Z10); \
-	ROW1((DI)(R9*1), WHALF(DI)(R9*1), Z3, Z11); \
-	ROW1((R13), WHALF(R13), Z4, Z12); \
-	ROW1((R13)(R8*1), WHALF(R13)(R8*1), Z5, Z13); \
-	ROW1((R13)(R8*2), WHALF(R13)(R8*2), Z6, Z14); \
-	ROW1((R13)(R9*1), WHALF(R13)(R9*1), Z7, Z15); \
-	ADDQ $128, SI; \
-	ADDQ $WSTEP, DI; \
-	ADDQ $WSTEP, R13; \
-	DECQ CX; \
-	JNZ  loop; \
-rest: \
-	TESTQ BX, BX; \
-	JZ    fold; \
-	TAIL; \
-	LEAQ  (DI)(R8*4), R13; \
-	JMP   loop; \
-fold: \
-	VADDPS Z8, Z0, Z0; \
-	VADDPS Z9, Z1, Z1; \
-	VADDPS Z10, Z2, Z2; \
-	VADDPS Z11, Z3, Z3; \
-	VADDPS Z12, Z4, Z4; \
-	VADDPS Z13, Z5, Z5; \
-	VADDPS Z14, Z6, Z6; \
-	VADDPS Z15, Z7, Z7; \
-	HALVE(Z0, Y0, X0); \
-	HALVE(Z1, Y1, X1); \
-	HALVE(Z2, Y2, X2); \
-	HALVE(Z3, Y3, X3); \
-	HALVE(Z4, Y4, X4); \
-	HALVE(Z5, Y5, X5); \
-	HALVE(Z6, Y6, X6); \
-	HALVE(Z7, Y7, X7); \
-	FINISH(X0, X1, X2, X3, (DX)); \
-	FINISH(X4, X5, X6, X7, 16(DX)); \
 	VZEROUPPER; \
 	RET
 

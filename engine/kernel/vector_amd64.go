@@ -11,7 +11,7 @@ import (
 func nativeLevels() []Level {
 	var out []Level
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		if cpu.X86.HasAVX512F {
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL {
 			out = append(out, AVX512)
 		}
 		out = append(out, AVX2)
