@@ -154,9 +154,17 @@ type ComputeFailed struct {
 
 // Kind implements event.Body.
 func (ContextLanded) Kind() event.Kind { return "context_landed" }
-func (StageUp) Kind() event.Kind       { return "stage_up" }
-func (CacheLanded) Kind() event.Kind   { return "cache_landed" }
-func (Computed) Kind() event.Kind      { return "computed" }
+
+// Kind implements event.Body.
+func (StageUp) Kind() event.Kind { return "stage_up" }
+
+// Kind implements event.Body.
+func (CacheLanded) Kind() event.Kind { return "cache_landed" }
+
+// Kind implements event.Body.
+func (Computed) Kind() event.Kind { return "computed" }
+
+// Kind implements event.Body.
 func (ComputeFailed) Kind() event.Kind { return "compute_failed" }
 
 // Tokenizer turns text into tokens and back. It is a pure function of the model,

@@ -137,34 +137,36 @@ func operation(op engineop.Op) string {
 	if !ok {
 		return fmt.Sprintf("%T", op)[len("engineop."):]
 	}
-	out := fmt.Sprintf("step %d.%d:", c.Group, c.Step)
+	var out strings.Builder
+	fmt.Fprintf(&out, "step %d.%d:", c.Group, c.Step)
 	for _, s := range c.Sequences {
-		out += fmt.Sprintf(" %d[%d,%d)", s.Request, s.Start, s.Start+len(s.Tokens))
+		fmt.Fprintf(&out, " %d[%d,%d)", s.Request, s.Start, s.Start+len(s.Tokens))
 		if s.Sample {
-			out += "+"
+			out.WriteString("+")
 		}
 	}
 	if len(c.Release) > 0 {
-		out += fmt.Sprintf(" release %v", c.Release)
+		fmt.Fprintf(&out, " release %v", c.Release)
 	}
-	return out
+	return out.String()
 }
 
 func fact(ev event.Event) string {
-	answers := func(list []event.Generated) (out string) {
+	answers := func(list []event.Generated) string {
+		var out strings.Builder
 		for _, g := range list {
-			out += fmt.Sprintf(" %d@%d%v", g.Request, g.From, g.Tokens)
+			fmt.Fprintf(&out, " %d@%d%v", g.Request, g.From, g.Tokens)
 			if g.Done {
-				out += "."
+				out.WriteString(".")
 			}
 			if g.Text != "" {
-				out += " " + g.Text
+				out.WriteString(" " + g.Text)
 			}
 			if g.Refused != "" {
-				out += " refused: " + g.Refused
+				out.WriteString(" refused: " + g.Refused)
 			}
 		}
-		return out
+		return out.String()
 	}
 	switch b := ev.Body.(type) {
 	case event.BatchStarted:
@@ -178,11 +180,11 @@ func fact(ev event.Event) string {
 	case event.RequestsLeft:
 		return fmt.Sprintf("left %v", b.Requests) + answers(b.Generated)
 	case event.PipelineExited:
-		out := "exit with"
+		var out strings.Builder
 		for _, p := range b.Interrupted {
-			out += fmt.Sprintf(" %d+%d", p.Request, p.Committed)
+			fmt.Fprintf(&out, " %d+%d", p.Request, p.Committed)
 		}
-		return out + fmt.Sprintf(", not begun %v", b.Unprocessed) + answers(b.Generated)
+		return "exit with" + out.String() + fmt.Sprintf(", not begun %v", b.Unprocessed) + answers(b.Generated)
 	}
 	return string(ev.Body.Kind())
 }
@@ -493,7 +495,7 @@ func (words) Encode(text string) (out []int32, err error) {
 	if text == "?" {
 		return nil, errors.New("no such character")
 	}
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		out = append(out, int32(len(w)))
 	}
 	return out, nil

@@ -61,11 +61,12 @@ func newPipeline(w *Worker, b event.ApplyMigration, s event.PipelineStart) *pipe
 			timerName(timerCommit, s.Pipeline), timerName(timerExit, s.Pipeline),
 		},
 	}
-	if w.spec.Measured() {
+	switch {
+	case w.spec.Measured():
 		p.engine = newMeasured(p, b)
-	} else if w.spec.Batching == experiment.Continuous {
+	case w.spec.Batching == experiment.Continuous:
 		p.engine = &continuous{pipeline: p, kvTokens: b.KVTokens, timer: vtime.Never}
-	} else {
+	default:
 		p.engine = &static{pipeline: p}
 	}
 	return p
