@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/engine/model"
 )
 
@@ -41,44 +40,6 @@ func (f fromSource) Load(ctx context.Context, id model.BlobID, dst []byte) error
 		return context.Cause(ctx)
 	}
 	return f.source.ReadBlob(id, dst)
-}
-
-// Fetcher moves items between nodes: a dataplane.Client.
-type Fetcher interface {
-	Resume(ctx context.Context, node string, t *dataplane.Transfer) error
-}
-
-// FromPeers loads from the nodes that hold a blob, in their order. What came from
-// one that failed stays good: the next one sends the rest.
-func FromPeers(f Fetcher, run string, nodes ...string) Loader { return fromPeers{f, run, nodes} }
-
-type fromPeers struct {
-	fetcher Fetcher
-	run     string
-	nodes   []string
-}
-
-func (f fromPeers) String() string { return fmt.Sprintf("nodes %v", f.nodes) }
-
-func (f fromPeers) Load(ctx context.Context, id model.BlobID, dst []byte) error {
-	t := dataplane.Transfer{
-		Run: f.run, Item: dataplane.Item{Kind: dataplane.Weights, Layer: id.Layer, Leaf: id.Leaf}, Dst: dst,
-	}
-	if len(f.nodes) == 0 {
-		return fmt.Errorf("no nodes: %w", ErrNotHeld)
-	}
-	var errs []error
-	for _, node := range f.nodes {
-		err := f.fetcher.Resume(ctx, node, &t)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return err
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 // Step is a blob to bring, and the places it may come from, best first.

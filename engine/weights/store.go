@@ -4,8 +4,8 @@
 // place while somebody uses it.
 //
 // Blobs come from Loaders: the model's own place (a file, a seed, a bucket; see
-// FromSource and package bucket) and other nodes (FromPeers). Store.Load brings
-// what a plan lacks in the plan's order.
+// FromSource and package bucket), and other nodes (see package node). Store.Load
+// brings what a plan lacks in the plan's order.
 package weights
 
 import (
@@ -98,19 +98,6 @@ func (s *Store) Has(id model.BlobID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.blobs[id] != nil
-}
-
-// Missing returns what of a set is not here, in its order.
-func (s *Store) Missing(set []model.BlobID) []model.BlobID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []model.BlobID
-	for _, id := range set {
-		if s.blobs[id] == nil {
-			out = append(out, id)
-		}
-	}
-	return out
 }
 
 // List names the blobs that are here, by layer and leaf.

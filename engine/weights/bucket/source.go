@@ -139,6 +139,9 @@ func (s *Source) ReadBlobContext(ctx context.Context, id model.BlobID, dst []byt
 var ErrChecksum = errors.New("wrong checksum of an object")
 
 func (s *Source) read(ctx context.Context, o object, dst []byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	done := 0
 	for failures := 0; ; {
 		n, err := s.readFrom(ctx, o, dst[done:], int64(done))
