@@ -4,10 +4,12 @@
 //	synthetic:SEED    weights that are made up from a seed, of a given shape
 //	PATH.gguf         a GGUF file
 //	PATH              a folder with config.json and safetensors
+//	SCHEME://...      a bucket, see package bucket
 package checkpoint
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"github.com/spotserve/spotserve/engine/gguf"
 	"github.com/spotserve/spotserve/engine/model"
 	"github.com/spotserve/spotserve/engine/safetensors"
+	"github.com/spotserve/spotserve/engine/weights/bucket"
 )
 
 // Options say how a model is opened.
@@ -28,7 +31,7 @@ type Options struct {
 	// BF16 rounds matrices of files to bfloat16, see model.ReadOptions.
 	BF16 bool
 	// Leaves is into how many a file's layers are cut where Shape does not say; 0
-	// is model.Config.DefaultLeaves.
+	// is model.Config.DefaultLeaves. A bucket's layers are cut already.
 	Leaves int
 }
 
@@ -47,7 +50,13 @@ func Open(location string, o Options) (model.Source, error) {
 		}
 		return model.Synthetic(o.Shape, n)
 	}
-	source, err := openFile(location, model.ReadOptions{Leaves: cmp.Or(o.Shape.Leaves, o.Leaves), BF16: o.BF16 || o.Shape.DType == model.BF16})
+	var source model.Source
+	var err error
+	if strings.Contains(location, "://") {
+		source, err = bucket.Open(context.Background(), location)
+	} else {
+		source, err = openFile(location, model.ReadOptions{Leaves: cmp.Or(o.Shape.Leaves, o.Leaves), BF16: o.BF16 || o.Shape.DType == model.BF16})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +84,7 @@ func openFile(path string, o model.ReadOptions) (model.Source, error) {
 		}
 		return source, nil
 	}
-	return nil, fmt.Errorf("model %s: allowed are synthetic:SEED, files that end in .gguf, and folders with safetensors", path)
+	return nil, fmt.Errorf("model %s: allowed are synthetic:SEED, files that end in .gguf, folders with safetensors, and URLs of buckets", path)
 }
 
 // matches requires the matrices of want; the zero Config wants nothing.

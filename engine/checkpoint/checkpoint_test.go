@@ -13,6 +13,7 @@ import (
 	"github.com/spotserve/spotserve/engine/gguf"
 	"github.com/spotserve/spotserve/engine/model"
 	"github.com/spotserve/spotserve/engine/safetensors"
+	"github.com/spotserve/spotserve/engine/weights/bucket"
 )
 
 func tiny() model.Config {
@@ -89,6 +90,30 @@ func write(path string, s model.Source) error {
 	return errors.Join(gguf.Write(f, s, gguf.F32), f.Close())
 }
 
+// TestOpensWhatWasPublished: a bucket is a location like any other.
+func TestOpensWhatWasPublished(t *testing.T) {
+	source, err := model.Synthetic(tiny(), 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	location := "file://" + filepath.ToSlash(t.TempDir())
+	if err := bucket.Publish(t.Context(), source, location, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := checkpoint.Open(location, checkpoint.Options{Shape: tiny()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := tiny()
+	other.Leaves = 1
+	if _, err := checkpoint.Open(location, checkpoint.Options{Shape: other}); !errors.Is(err, checkpoint.ErrShape) {
+		t.Errorf("a bucket of another cut is answered by %v", err)
+	}
+}
+
 func TestLocationsThatAreNone(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.gguf")
 	if err := os.WriteFile(broken, []byte("GGU"), 0o600); err != nil {
@@ -101,6 +126,7 @@ func TestLocationsThatAreNone(t *testing.T) {
 		broken:          "broken.gguf",
 		"synthetic:-1":  "the seed is no whole number",
 		"checkpoint.go": "allowed are",
+		"ftp://x/y":     "allowed are file://",
 	} {
 		if _, err := checkpoint.Open(location, checkpoint.Options{Shape: tiny()}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is answered by %v, want %q", location, err, want)
