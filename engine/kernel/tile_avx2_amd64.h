@@ -4,11 +4,22 @@
 //	LOADW(m, y)  loads 8 weights as float32
 //	W8, W16, W24 bytes of so many weights
 //	WSTEP        bytes of 32 weights
+//	AHEAD2ROWS   prefetches as many bytes as a step reads of 2 rows
 //
 // There are registers for half of the lanes of an element, so the larger tiles
 // pass twice over their rows: lanes 0 to 15, then, the first kept in the frame,
 // lanes 16 to 31; a pass has every other cache line (of f32). AX is the tile;
-// rows are at DI and DI+R8, tokens at SI, SI+R10, SI+2*R10.
+// rows are at DI and DI+R8, tokens at SI, SI+R10, SI+2*R10. The next rows are
+// prefetched at R12, in the order of the memory.
+
+#define AHEAD2LINES \
+	PREFETCHT1 (R12);   \
+	PREFETCHT1 64(R12); \
+	ADDQ       $128, R12
+
+#define AHEAD4LINES \
+	AHEAD2LINES; \
+	AHEAD2LINES
 
 #define OPERANDS \
 	MOVQ tile_w(AX), DI;        \
@@ -21,7 +32,8 @@
 #define ARGUMENTS \
 	MOVQ t+0(FP), AX;      \
 	MOVQ tile_out(AX), DX; \
-	MOVQ tile_outStride(AX), R11
+	MOVQ tile_outStride(AX), R11; \
+	MOVQ tile_ahead(AX), R12
 
 // TAIL makes the padded rest the next and last step.
 #define TAIL \
@@ -94,6 +106,7 @@
 	TESTQ CX, CX; \
 	JZ    lowRest; \
 low: \
+	AHEAD2ROWS; \
 	QUARTER3(0, 0, Y0, Y1, Y2, Y3, Y4, Y5); \
 	QUARTER3(32, W8, Y6, Y7, Y8, Y9, Y10, Y11); \
 	STEP; \
@@ -171,6 +184,7 @@ fold: \
 	TESTQ CX, CX; \
 	JZ    lowRest; \
 low: \
+	AHEAD2ROWS; \
 	QUARTER2(0, 0, Y0, Y1, Y2, Y3); \
 	QUARTER2(32, W8, Y4, Y5, Y6, Y7); \
 	STEP; \
@@ -235,6 +249,7 @@ fold: \
 	TESTQ CX, CX; \
 	JZ    rest; \
 loop: \
+	AHEAD2ROWS; \
 	VMOVUPS (SI), Y8; \
 	VMOVUPS 32(SI), Y9; \
 	VMOVUPS 64(SI), Y10; \

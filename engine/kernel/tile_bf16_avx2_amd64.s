@@ -9,6 +9,7 @@
 #define W16 32
 #define W24 48
 #define WSTEP 64
+#define AHEAD2ROWS AHEAD2LINES
 
 #include "tile_avx2_amd64.h"
 

@@ -6,6 +6,7 @@
 #define W16 64
 #define W24 96
 #define WSTEP 128
+#define AHEAD2ROWS AHEAD4LINES
 
 #include "tile_avx2_amd64.h"
 
