@@ -1,0 +1,153 @@
+package tokenizer
+
+import (
+	"fmt"
+
+	"github.com/spotserve/spotserve/engine/gguf"
+)
+
+// FromGGUF reads the tokenizer in the metadata of a GGUF file: the models "llama"
+// (SentencePiece BPE) and "gpt2" (byte-level BPE) with the ways of splitting text
+// into words that are listed in wordsOf.
+func FromGGUF(f *gguf.File) (*Tokenizer, error) {
+	model, _, err := gguf.Get[string](f, "tokenizer.ggml.model")
+	if err != nil {
+		return nil, err
+	}
+	v, err := ggufVocabulary(f)
+	if err != nil {
+		return nil, err
+	}
+	var t *Tokenizer
+	begins := false
+	switch model {
+	case "llama":
+		begins = true
+		t, err = ggufScored(f, v)
+	case "gpt2":
+		t, begins, err = ggufByteLevel(f, v)
+	default:
+		err = fmt.Errorf("tokenizer.ggml.model is %s; supported are \"llama\" and \"gpt2\"", quote(model))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.begin, err = ggufEnds(f, t, "bos", begins); err != nil {
+		return nil, err
+	}
+	t.end, err = ggufEnds(f, t, "eos", false)
+	return t, err
+}
+
+func ggufVocabulary(f *gguf.File) (*vocabulary, error) {
+	pieces, ok, err := gguf.Get[[]string](f, "tokenizer.ggml.tokens")
+	if err == nil && !ok {
+		err = fmt.Errorf("key %q is missing", "tokenizer.ggml.tokens")
+	}
+	if err != nil {
+		return nil, err
+	}
+	types, ok, err := gguf.Get[[]int64](f, "tokenizer.ggml.token_type")
+	if err != nil {
+		return nil, err
+	}
+	if ok && len(types) != len(pieces) {
+		return nil, fmt.Errorf("tokenizer.ggml.token_type has %d entries, tokenizer.ggml.tokens %d", len(types), len(pieces))
+	}
+	v := &vocabulary{pieces: pieces, kinds: make([]kind, len(pieces))}
+	for i := range pieces {
+		v.kinds[i] = normal
+		if ok {
+			if types[i] < int64(normal) || types[i] > int64(byteToken) {
+				return nil, fmt.Errorf("tokenizer.ggml.token_type: token %d is of type %d, must be %d to %d", i, types[i], normal, byteToken)
+			}
+			v.kinds[i] = kind(types[i])
+		}
+	}
+	return v, nil
+}
+
+func ggufScored(f *gguf.File, v *vocabulary) (*Tokenizer, error) {
+	wide, _, err := gguf.Get[[]float64](f, "tokenizer.ggml.scores")
+	if err != nil {
+		return nil, err
+	}
+	scores := make([]float32, len(wide))
+	for i := range wide {
+		scores[i] = float32(wide[i])
+	}
+	prefix := prefixAlways
+	if put, ok, err := gguf.Get[bool](f, "tokenizer.ggml.add_space_prefix"); err != nil {
+		return nil, err
+	} else if ok && !put {
+		prefix = noPrefix
+	}
+	t, err := newScored(v, scores, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.ggml: %w", err)
+	}
+	return t, nil
+}
+
+// wordsOf says how a name of tokenizer.ggml.pre splits text, whether words that
+// are tokens are taken whole, and whether sequences begin with a token if the file
+// does not say.
+var wordsOf = map[string]struct {
+	split         splitter
+	whole, begins bool
+}{
+	"gpt-2":     {splitGPT2, false, false},
+	"llama3":    {splitLlama3, true, true},
+	"llama-v3":  {splitLlama3, true, true},
+	"llama-bpe": {splitLlama3, true, true},
+	"qwen2":     {splitQwen2, false, false},
+	"smollm":    {splitDigits(splitGPT2), false, false},
+}
+
+func ggufByteLevel(f *gguf.File, v *vocabulary) (*Tokenizer, bool, error) {
+	pre, _, err := gguf.Get[string](f, "tokenizer.ggml.pre")
+	if err != nil {
+		return nil, false, err
+	}
+	words, ok := wordsOf[pre]
+	if !ok {
+		return nil, false, fmt.Errorf("tokenizer.ggml.pre is %s; supported are gpt-2, llama-bpe, llama3, llama-v3, qwen2 and smollm", quote(pre))
+	}
+	lines, _, err := gguf.Get[[]string](f, "tokenizer.ggml.merges")
+	if err != nil {
+		return nil, false, err
+	}
+	merges := make([][2]string, len(lines))
+	for i, line := range lines {
+		if merges[i], err = parseMerge(line); err != nil {
+			return nil, false, fmt.Errorf("tokenizer.ggml.merges: %w", err)
+		}
+	}
+	t, err := newByteLevel(v, merges, words.split, words.whole)
+	if err != nil {
+		return nil, false, fmt.Errorf("tokenizer.ggml: %w", err)
+	}
+	return t, words.begins, nil
+}
+
+// ggufEnds is the token that a sequence begins or ends with, if it does.
+func ggufEnds(f *gguf.File, t *Tokenizer, name string, otherwise bool) ([]int32, error) {
+	put, ok, err := gguf.Get[bool](f, "tokenizer.ggml.add_"+name+"_token")
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		put = otherwise
+	}
+	key := "tokenizer.ggml." + name + "_token_id"
+	id, ok, err := gguf.Get[int64](f, key)
+	switch {
+	case err != nil || !put:
+		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("sequences have a %s token, and key %q is missing", name, key)
+	case id < 0 || id >= int64(t.Vocabulary()):
+		return nil, fmt.Errorf("%s is %d, of %d tokens", key, id, t.Vocabulary())
+	}
+	return []int32{int32(id)}, nil
+}
