@@ -125,12 +125,18 @@ func TestNATSIsAwayForLong(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		s.servers[0].serve()
 		s.watch.awaitMore(20, event.RequestCompleted{})
-		for _, p := range s.procs {
-			if !p.alive() {
-				t.Errorf("%s has ended:\n%s", p.name, tail(p.Stderr.String()))
-			}
-		}
+		s.mustLive()
 	})
+}
+
+// mustLive: no process has ended.
+func (s *site) mustLive() {
+	s.t.Helper()
+	for _, p := range s.procs {
+		if !p.alive() {
+			s.t.Errorf("%s has ended:\n%s", p.name, tail(p.Stderr.String()))
+		}
+	}
 }
 
 // TestClickHouseIsKilled: rows wait in the stream.

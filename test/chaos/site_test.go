@@ -30,7 +30,7 @@ type options struct {
 	servers int    // of the NATS cluster; 0: one server on its own
 	server  natsserver.Options
 	env     map[string][]string   // of services, by name
-	endS    int                   // of the experiment, in its seconds; 0: 300
+	endS    int                   // of the experiment, in its seconds; 0: 400
 	apart   map[string]*namespace // where services live, by name; else with the test
 }
 
@@ -306,7 +306,7 @@ trace:
     - {at_s: 130, add_spot: [node-5]}
     - {at_s: 230, remove: [node-1]}
 arrivals: {kind: poisson, rate_rps: 0.35, prompt_tokens: 512, output_tokens: 128}
-`, scale, max(endS, 300))
+`, scale, max(endS, 400))
 }
 
 // shortNodes are those of short.
