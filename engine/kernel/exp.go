@@ -43,7 +43,8 @@ func Exp(x float32) float32 {
 	p = fma32(p, r, exp2)
 	p = fma32(p, r, exp1)
 	p = fma32(p, r, exp0)
-	p = fma32(p, float32(r*r), r) + 1
+	p = fma32(p, r, 1)
+	p = fma32(p, r, 1)
 	// 2^n in two factors: n may be beyond the exponents of normal numbers, and
 	// only the second multiplication may round.
 	k := int32(math.Float32bits(t) - math.Float32bits(expMagic))

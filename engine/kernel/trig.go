@@ -64,7 +64,7 @@ func horner(z float64, coefficients ...float64) float64 {
 	return p
 }
 
-// Pow is base to the exponent, within a relative error of 2^-52 * (1 + |exponent
+// Pow is base to the exponent, within a relative error of 2^-51 * (1 + |exponent
 // * ln base|). base must be positive and normal; the result is NaN if it is not
 // and where the result is not normal.
 func Pow(base, exponent float64) float64 {

@@ -39,9 +39,8 @@
 	VFMADD213PS EXP2, x, p;    \
 	VFMADD213PS EXP1, x, p;    \
 	VFMADD213PS EXP0, x, p;    \
-	VMULPS      x, x, n;       \
-	VFMADD213PS x, n, p;       \
-	VADDPS      ONE, p, p;     \
+	VFMADD213PS ONE, x, p;     \
+	VFMADD213PS ONE, x, p;     \
 	VPSUBD      EXPMAGIC, t, t; \
 	VPSRAD      $1, t, n;      \
 	VPSUBD      n, t, t;       \

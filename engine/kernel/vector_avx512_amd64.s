@@ -41,9 +41,8 @@
 	VFMADD213PS Z25, x, p;   \
 	VFMADD213PS Z26, x, p;   \
 	VFMADD213PS Z27, x, p;   \
-	VMULPS      x, x, n;     \
-	VFMADD213PS x, n, p;     \
-	VADDPS      Z28, p, p;   \
+	VFMADD213PS Z28, x, p;   \
+	VFMADD213PS Z28, x, p;   \
 	VPSUBD      Z21, t, t;   \
 	VPSRAD      $1, t, n;    \
 	VPSUBD      n, t, t;     \
