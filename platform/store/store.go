@@ -13,6 +13,7 @@ import "context"
 type Batch struct {
 	Runs     []Run
 	Requests []RequestLatency
+	Outputs  []RequestOutput
 	Fleet    []FleetEvent
 	Configs  []ConfigChange
 	Moves    []Migration
@@ -21,7 +22,7 @@ type Batch struct {
 
 // Len is the number of rows in the batch.
 func (b Batch) Len() int {
-	return len(b.Runs) + len(b.Requests) + len(b.Fleet) + len(b.Configs) + len(b.Moves) + len(b.Nodes)
+	return len(b.Runs) + len(b.Requests) + len(b.Outputs) + len(b.Fleet) + len(b.Configs) + len(b.Moves) + len(b.Nodes)
 }
 
 // Writer is the collector's side.
@@ -87,6 +88,16 @@ type RequestLatency struct {
 	Pipeline            int    // -1: none
 	Config              string // DxPxM
 	Status              string // completed, unfinished, refused
+}
+
+// RequestOutput is the row of table request_output, keyed by (Run, Request): the
+// answer to a request of a run that computes tokens.
+type RequestOutput struct {
+	Run     string
+	Request uint64
+	Name    string // the user's id of the request; empty for those of a trace
+	Tokens  string // JSON list of numbers
+	Text    string // of the tokens, where the model has a tokenizer
 }
 
 // FleetEvent is the row of table fleet_event, keyed by (Run, Seq, Node).

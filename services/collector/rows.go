@@ -62,6 +62,9 @@ func (m *Mapper) Take(ev event.Event, at time.Time, b *store.Batch) {
 		b.Moves = append(b.Moves, migrationRow(ev, body))
 	case event.RequestCompleted:
 		b.Requests = append(b.Requests, requestRow(ev.Run, body.Record, "completed"))
+		if body.Output != nil {
+			b.Outputs = append(b.Outputs, outputRow(ev.Run, body))
+		}
 	case event.RequestUnfinished:
 		b.Requests = append(b.Requests, requestRow(ev.Run, body.Record, "unfinished"))
 	case event.RequestRefused:
@@ -164,6 +167,7 @@ func settings(s experiment.Spec) string {
 		Objective     string     `json:"objective,omitempty"`
 		SLOP99S       float64    `json:"slo_p99_s,omitempty"`
 		Provision     *provision `json:"provision,omitempty"`
+		Transformer   string     `json:"transformer,omitempty"`
 		Sweep         sweepPoint `json:"sweep,omitempty"`
 	}{
 		s.Grace.Seconds(), s.ArrivalRate, s.RequiredThroughput, s.BatchLimit, string(s.Batching), s.PoolDepth,
@@ -171,7 +175,7 @@ func settings(s experiment.Spec) string {
 		s.RateWindow.Seconds(), s.Headroom, s.MigrationBuffer, s.Instance.Name,
 		s.Profile.Name + "#" + digest(s.Model, s.Profile), digest(s.Instance, s.Engine, s.Delays),
 		beyond(s.LongestPrompt, s.PromptTokens), beyond(s.LongestOutput, s.OutputTokens),
-		objective(s.Objective), s.SLOP99.Seconds(), provisioning(s), s.Sweep,
+		objective(s.Objective), s.SLOP99.Seconds(), provisioning(s), transformer(s), s.Sweep,
 	})
 	if err != nil {
 		// Only NaN or infinity could do this, and the catalogue refuses them.
@@ -215,6 +219,14 @@ func provisioning(s experiment.Spec) *provision {
 	return &provision{
 		string(s.Provision), p.MaxInstances, p.CandidatePool, p.OnDemand, p.SpotStart.Seconds(), p.OnDemandStart.Seconds(),
 	}
+}
+
+// transformer names what tokens are computed with, "" where none are.
+func transformer(s experiment.Spec) string {
+	if !s.Measured() || s.Transformer == nil {
+		return ""
+	}
+	return s.Transformer.Weights + "#" + digest(*s.Transformer)
 }
 
 // sweepPoint is the point of a sweep.
@@ -284,6 +296,15 @@ func migrationRow(ev event.Event, p event.MigrationPlanned) store.Migration {
 		InterNodeBytes: p.InterNodeBytes, BusiestNodeBytes: p.BusiestNodeBytes,
 		ResumedRequests: p.ResumedRequests, RequeuedRequests: p.RequeuedRequests,
 	}
+}
+
+// outputRow is the answer to a request.
+func outputRow(run string, c event.RequestCompleted) store.RequestOutput {
+	tokens, err := json.Marshal(c.Output)
+	if err != nil { // whole numbers can always be written
+		tokens = []byte("[]")
+	}
+	return store.RequestOutput{Run: run, Request: uint64(c.Record.Request), Name: c.Name, Tokens: string(tokens), Text: c.Text}
 }
 
 func requestRow(run string, r event.RequestRecord, status string) store.RequestLatency {

@@ -42,6 +42,10 @@ func TestMapper(t *testing.T) {
 		want  store.Batch
 	}{
 		{at(1, 11.5, event.RequestCompleted{Record: record}), store.Batch{Requests: []store.RequestLatency{row}}},
+		{at(1, 11.5, event.RequestCompleted{Record: record, Name: "chat-1", Output: []int32{5, 0, 77}, Text: "so"}), store.Batch{
+			Requests: []store.RequestLatency{row},
+			Outputs:  []store.RequestOutput{{Run: "e2e-1", Request: 7, Name: "chat-1", Tokens: "[5,0,77]", Text: "so"}},
+		}},
 		{at(1, 20, event.RequestUnfinished{Record: open}), store.Batch{Requests: []store.RequestLatency{openRow}}},
 		{at(1, 2, event.RequestRefused{Request: 9, Reason: "no"}), store.Batch{Requests: []store.RequestLatency{
 			{Run: "e2e-1", Request: 9, ArrivedMS: 2000, Pipeline: -1, Status: "refused"},
@@ -134,6 +138,14 @@ func TestSettingsTellRunsApart(t *testing.T) {
 		return rows.Runs[0].Settings
 	}
 	same := settings(func(*experiment.Spec) {})
+	computes := func(seed uint64) string {
+		return settings(func(s *experiment.Spec) {
+			s.Compute, s.Transformer = experiment.Transformer, &experiment.TransformerModel{Weights: "synthetic:1", Sampling: experiment.Sampling{Seed: seed}}
+		})
+	}
+	if one, other := computes(1), computes(2); one == same || one == other || one != computes(1) {
+		t.Errorf("runs that compute tokens have the settings %s and %s", one, other)
+	}
 	for name, change := range map[string]func(s *experiment.Spec){
 		"grace":      func(s *experiment.Spec) { s.Grace = time.Second },
 		"rate":       func(s *experiment.Spec) { s.ArrivalRate = 2 },

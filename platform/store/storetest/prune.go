@@ -38,6 +38,7 @@ func without(b store.Batch, runs ...string) store.Batch {
 	return store.Batch{
 		Runs:     slices.DeleteFunc(slices.Clone(b.Runs), func(r store.Run) bool { return gone(r.Run) }),
 		Requests: slices.DeleteFunc(slices.Clone(b.Requests), func(r store.RequestLatency) bool { return gone(r.Run) }),
+		Outputs:  slices.DeleteFunc(slices.Clone(b.Outputs), func(r store.RequestOutput) bool { return gone(r.Run) }),
 		Fleet:    slices.DeleteFunc(slices.Clone(b.Fleet), func(r store.FleetEvent) bool { return gone(r.Run) }),
 		Configs:  slices.DeleteFunc(slices.Clone(b.Configs), func(r store.ConfigChange) bool { return gone(r.Run) }),
 		Moves:    slices.DeleteFunc(slices.Clone(b.Moves), func(r store.Migration) bool { return gone(r.Run) }),

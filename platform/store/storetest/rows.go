@@ -20,6 +20,11 @@ func Random(seed uint64, requests ...int) store.Batch {
 		b.Runs = append(b.Runs, randomRun(rng, run))
 		for id := range n {
 			b.Requests = append(b.Requests, randomRequest(rng, run, uint64(id)))
+			if id%5 == 0 {
+				b.Outputs = append(b.Outputs, store.RequestOutput{
+					Run: run, Request: uint64(id), Name: fmt.Sprint("chat-", id), Tokens: fmt.Sprintf("[1,20,%d]", id), Text: "it's \"so\"\n\u00e9",
+				})
+			}
 		}
 		for seq := range uint64(rng.IntN(4)) {
 			b.Fleet = append(b.Fleet, store.FleetEvent{

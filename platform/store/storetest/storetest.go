@@ -73,12 +73,15 @@ func write(t *testing.T, w store.Writer, b store.Batch) {
 	}
 }
 
-// ReadAll reads the six tables back, each sorted by its key.
+// ReadAll reads the seven tables back, each sorted by its key.
 func ReadAll(ctx context.Context, r store.Reader) (b store.Batch, err error) {
 	if b.Runs, err = read[store.Run](ctx, r, "runs", "run"); err != nil {
 		return b, err
 	}
 	if b.Requests, err = read[store.RequestLatency](ctx, r, "request_latency", "run, request"); err != nil {
+		return b, err
+	}
+	if b.Outputs, err = read[store.RequestOutput](ctx, r, "request_output", "run, request"); err != nil {
 		return b, err
 	}
 	if b.Fleet, err = read[store.FleetEvent](ctx, r, "fleet_event", "run, seq, node"); err != nil {
@@ -115,6 +118,7 @@ func wantRows(t *testing.T, r store.Reader, want store.Batch) {
 	}{
 		{"runs", got.Runs, want.Runs},
 		{"request_latency", got.Requests, want.Requests},
+		{"request_output", got.Outputs, want.Outputs},
 		{"fleet_event", got.Fleet, want.Fleet},
 		{"config_change", got.Configs, want.Configs},
 		{"migration", got.Moves, want.Moves},

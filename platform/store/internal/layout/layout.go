@@ -44,6 +44,7 @@ func every(b store.Batch) []Table {
 		rows any
 	}{
 		{"request_latency", b.Requests},
+		{"request_output", b.Outputs},
 		{"fleet_event", b.Fleet},
 		{"config_change", b.Configs},
 		{"migration", b.Moves},
