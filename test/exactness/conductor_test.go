@@ -49,6 +49,7 @@ type conductor struct {
 	moved    int
 	plans    int
 	resumed  int  // requests whose cache moved along
+	deaths   int  // nodes that went without notice
 	changed  bool // the fleet has gone through all changes
 	finished *event.RunFinished
 }
@@ -211,24 +212,21 @@ func (c *conductor) refill() {
 
 // draining: the conductor has asked for all that it wants answered.
 func (c *conductor) draining() bool {
-	return c.plans >= c.setting.changes && len(c.asked) >= c.setting.requests
+	return c.changed && len(c.asked) >= c.setting.requests
 }
 
-// ask has a request arrive: every other one is sampled, every third brings its own
-// prompt.
+// ask has a request arrive: every other one is sampled, and brings its own prompt.
 func (c *conductor) ask() {
 	s := &c.setting
 	number := func(purpose string, below int) int {
 		return int(draw.Number(s.seed, purpose, uint64(c.next)) % uint64(below))
 	}
 	r := event.RequestArrived{
-		Request: c.next, PromptTokens: 1 + number("prompt", s.prompt), OutputTokens: 1 + number("output", s.output), Prompt: &experiment.Prompt{},
+		Request: c.next, PromptTokens: 1 + number("prompt", s.prompt), OutputTokens: 1 + number("output", s.output),
 	}
 	if c.next%2 == 1 {
 		p, k := float32(0.95), 50
-		r.Prompt.Sampling = experiment.SamplingWish{Temperature: &s.temperature, TopP: &p, TopK: &k}
-	}
-	if c.next%3 == 0 {
+		r.Prompt = &experiment.Prompt{Sampling: experiment.SamplingWish{Temperature: &s.temperature, TopP: &p, TopK: &k}}
 		for i := range r.PromptTokens {
 			r.Prompt.Tokens = append(r.Prompt.Tokens, int32((int(c.next)*7+i*i+3*i)%s.shape.Vocab))
 		}

@@ -58,6 +58,7 @@ func (c *conductor) change(at site, n int) {
 	before, plans, how := c.chosen, c.plans, "with notice"
 	if c.setting.deaths && n%3 == 2 {
 		how = "without notice"
+		c.deaths++
 		at.kill(name)
 		c.say(event.InstanceLost{Nodes: []string{name}})
 		at.start(name)
@@ -105,9 +106,9 @@ func (c *conductor) mustBeRight() {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		tokens := r.Prompt.Tokens
-		if len(tokens) == 0 {
-			tokens = engineop.DrawPrompt(transformer, id, r.PromptTokens)
+		tokens := engineop.DrawPrompt(transformer, id, r.PromptTokens)
+		if r.Prompt != nil {
+			tokens = r.Prompt.Tokens
 		}
 		sampling := engineop.SamplingOf(transformer, id, r.Prompt)
 		var want []int32
@@ -136,8 +137,17 @@ func (c *conductor) mustBeRight() {
 	if f.Lost != 0 || f.Duplicated != 0 || f.TokensChanged != 0 || f.Accepted != len(c.asked) || f.Completed != len(c.asked) {
 		c.t.Errorf("%d requests were asked; %+v", len(c.asked), *f)
 	}
+	// What was not committed is lost with a node that goes without notice, and
+	// nothing else.
+	if most := c.deaths * c.setting.inFlight * c.setting.commitInterval; f.TokensRecomputed > most {
+		c.t.Errorf("%d tokens were computed again: %d nodes went without notice, each with at most %d requests of %d uncommitted tokens",
+			f.TokensRecomputed, c.deaths, c.setting.inFlight, c.setting.commitInterval)
+	}
 	if c.plans < c.setting.changes || len(c.asked) < c.setting.requests {
 		c.t.Errorf("only %d configurations and %d requests", c.plans, len(c.asked))
+	}
+	if c.t.Failed() {
+		return
 	}
 	c.t.Logf("%d answers are right through %d configurations, %d requests went on with their cache, %d interruptions, %d tokens computed again",
 		len(c.asked), c.plans, c.resumed, f.Interruptions, f.TokensRecomputed)

@@ -37,8 +37,8 @@ func small() setting {
 			Layers: 8, Hidden: 48, Heads: 8, KVHeads: 4, HeadDim: 8, FFN: 64, Vocab: 211, Context: 160, NormEps: 1e-5,
 			Rope: experiment.Rope{Theta: 10000}, DType: "f32", Leaves: 4, BOS: -1,
 		},
-		requests: 200, inFlight: 8, prompt: 70, output: 90, changes: 12, commitInterval: 8,
-		batching: experiment.Continuous, grace: 3 * time.Second, prefillChunk: 24, temperature: 0.8, seed: 1, deaths: true,
+		requests: 200, inFlight: 8, prompt: 70, output: 90, changes: 10, commitInterval: 8,
+		batching: experiment.Continuous, grace: 1500 * time.Millisecond, prefillChunk: 24, temperature: 0.8, seed: 1, deaths: true,
 	}
 }
 
