@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -18,16 +19,28 @@ type merged struct {
 // byteLevel is BPE over bytes: text is split into words, each word starts as its
 // bytes, and pairs merge in the order in which training found them.
 type byteLevel struct {
-	split  splitter
+	words  words
 	bytes  [256]int32
 	merges map[pair]merged
-	// whole takes a word that is a token as it is, without merging (Llama 3).
+	// whole are the words that are taken as they are; nil if none is.
 	whole map[string]int32
 }
 
 func (m *byteLevel) segment(dst []int32, text string) []int32 {
-	for len(text) > 0 {
-		n := m.split(text)
+	for m.words.digits && text != "" {
+		n := run(text, unicode.IsNumber, 1)
+		if n == 0 {
+			n = run(text, func(r rune) bool { return !unicode.IsNumber(r) }, len(text))
+		}
+		dst = m.merge(dst, text[:n])
+		text = text[n:]
+	}
+	return m.merge(dst, text)
+}
+
+func (m *byteLevel) merge(dst []int32, text string) []int32 {
+	for text != "" {
+		n := m.words.split(text)
 		word := text[:n]
 		text = text[n:]
 		if id, ok := m.whole[word]; ok {
@@ -57,16 +70,25 @@ func mergePairs(dst []int32, symbols []symbol, merges map[pair]merged) []int32 {
 	return dst
 }
 
+// words is how byte-level models take text apart before they merge.
+type words struct {
+	split splitter
+	// digits: each number is a word, before split sees the rest.
+	digits bool
+	// whole takes a word that is a token as it is, without merging (Llama 3).
+	whole bool
+}
+
 // newByteLevel makes a tokenizer of a byte-level vocabulary; merges are pairs of
 // spelled tokens.
-func newByteLevel(v *vocabulary, merges [][2]string, split splitter, whole bool) (*Tokenizer, error) {
+func newByteLevel(v *vocabulary, merges [][2]string, w words) (*Tokenizer, error) {
 	letters := newAlphabet()
 	ids := v.index()
 	table, err := mergeTable(ids, merges)
 	if err != nil {
 		return nil, err
 	}
-	m := &byteLevel{split: split, merges: table}
+	m := &byteLevel{words: w, merges: table}
 	for b := range 256 {
 		id, ok := ids[letters.letters[b]]
 		if !ok {
@@ -86,7 +108,7 @@ func newByteLevel(v *vocabulary, merges [][2]string, split splitter, whole bool)
 			t.text[id] = piece
 		}
 	}
-	if whole {
+	if w.whole {
 		m.whole = make(map[string]int32, len(ids))
 		for _, id := range ids {
 			if v.kinds[id] == normal {
@@ -132,32 +154,23 @@ type characterLevel struct {
 	ids    map[string]int32
 	bytes  [256]int32
 	merges map[pair]merged
-	split  splitter
 }
 
 func (m *characterLevel) segment(dst []int32, text string) []int32 {
-	for len(text) > 0 {
-		n := m.split(text)
-		var symbols []symbol
-		for i := 0; i < n; {
-			_, size := utf8.DecodeRuneInString(text[i:n])
-			if id, ok := m.ids[text[i:i+size]]; ok {
-				symbols = append(symbols, symbol{from: i, to: i + size, id: id})
-			} else {
-				for j := i; j < i+size; j++ {
-					symbols = append(symbols, symbol{from: j, to: j + 1, id: m.bytes[text[j]]})
-				}
+	var symbols []symbol
+	for i := 0; i < len(text); {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		if id, ok := m.ids[text[i:i+size]]; ok {
+			symbols = append(symbols, symbol{from: i, to: i + size, id: id})
+		} else {
+			for j := i; j < i+size; j++ {
+				symbols = append(symbols, symbol{from: j, to: j + 1, id: m.bytes[text[j]]})
 			}
-			i += size
 		}
-		dst = mergePairs(dst, symbols, m.merges)
-		text = text[n:]
+		i += size
 	}
-	return dst
+	return mergePairs(dst, symbols, m.merges)
 }
-
-// splitNothing takes a text whole.
-func splitNothing(text string) int { return len(text) }
 
 // scored is SentencePiece's BPE: characters merge into the token of the highest
 // score, leftmost first. Characters that no token has become their bytes.

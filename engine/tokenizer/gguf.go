@@ -10,9 +10,12 @@ import (
 // (SentencePiece BPE) and "gpt2" (byte-level BPE) with the ways of splitting text
 // into words that are listed in wordsOf.
 func FromGGUF(f *gguf.File) (*Tokenizer, error) {
-	model, _, err := gguf.Get[string](f, "tokenizer.ggml.model")
-	if err != nil {
+	model, ok, err := gguf.Get[string](f, "tokenizer.ggml.model")
+	switch {
+	case err != nil:
 		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("%w: key %q is missing", ErrNone, "tokenizer.ggml.model")
 	}
 	v, err := ggufVocabulary(f)
 	if err != nil {
@@ -89,19 +92,15 @@ func ggufScored(f *gguf.File, v *vocabulary) (*Tokenizer, error) {
 	return t, nil
 }
 
-// wordsOf says how a name of tokenizer.ggml.pre splits text, whether words that
-// are tokens are taken whole, and whether sequences begin with a token if the file
-// does not say.
-var wordsOf = map[string]struct {
-	split         splitter
-	whole, begins bool
-}{
-	"gpt-2":     {splitGPT2, false, false},
-	"llama3":    {splitLlama3, true, true},
-	"llama-v3":  {splitLlama3, true, true},
-	"llama-bpe": {splitLlama3, true, true},
-	"qwen2":     {splitQwen2, false, false},
-	"smollm":    {splitDigits(splitGPT2), false, false},
+// wordsOf says what a name of tokenizer.ggml.pre means. With Llama 3's, sequences
+// begin with a token unless the file says otherwise.
+var wordsOf = map[string]words{
+	"gpt-2":     {split: splitGPT2},
+	"llama3":    {split: splitLlama3, whole: true},
+	"llama-v3":  {split: splitLlama3, whole: true},
+	"llama-bpe": {split: splitLlama3, whole: true},
+	"qwen2":     {split: splitQwen2},
+	"smollm":    {split: splitGPT2, digits: true},
 }
 
 func ggufByteLevel(f *gguf.File, v *vocabulary) (*Tokenizer, bool, error) {
@@ -109,7 +108,7 @@ func ggufByteLevel(f *gguf.File, v *vocabulary) (*Tokenizer, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	words, ok := wordsOf[pre]
+	w, ok := wordsOf[pre]
 	if !ok {
 		return nil, false, fmt.Errorf("tokenizer.ggml.pre is %s; supported are gpt-2, llama-bpe, llama3, llama-v3, qwen2 and smollm", quote(pre))
 	}
@@ -123,11 +122,11 @@ func ggufByteLevel(f *gguf.File, v *vocabulary) (*Tokenizer, bool, error) {
 			return nil, false, fmt.Errorf("tokenizer.ggml.merges: %w", err)
 		}
 	}
-	t, err := newByteLevel(v, merges, words.split, words.whole)
+	t, err := newByteLevel(v, merges, w)
 	if err != nil {
 		return nil, false, fmt.Errorf("tokenizer.ggml: %w", err)
 	}
-	return t, words.begins, nil
+	return t, w.whole, nil
 }
 
 // ggufEnds is the token that a sequence begins or ends with, if it does.

@@ -33,7 +33,8 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxFile {
@@ -298,18 +299,15 @@ func (f *jsonFile) byteLevel(v *vocabulary, merges [][2]string) (*Tokenizer, err
 			return nil, fmt.Errorf("pre_tokenizer: %s with these settings is not supported beside ByteLevel", quote(c.Type))
 		}
 	}
-	if digits {
-		if prefix != noPrefix {
-			return nil, errors.New("pre_tokenizer: Digits with add_prefix_space is not supported")
-		}
-		split = splitDigits(split)
+	if len(f.pre()) > 1 && prefix != noPrefix {
+		return nil, errors.New("pre_tokenizer: add_prefix_space after Split or Digits, which puts a space before every part, is not supported")
 	}
 	for _, c := range f.Decoder.parts(func(c *component) []*component { return c.Decoders }) {
 		if c.Type != "ByteLevel" {
 			return nil, fmt.Errorf("decoder: %s; supported is ByteLevel", quote(c.Type))
 		}
 	}
-	t, err := newByteLevel(v, merges, split, f.Model.IgnoreMerges)
+	t, err := newByteLevel(v, merges, words{split: split, digits: digits, whole: f.Model.IgnoreMerges})
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
@@ -331,7 +329,7 @@ func (f *jsonFile) characterLevel(v *vocabulary, merges [][2]string) (*Tokenizer
 		return nil, err
 	}
 	ids := v.index()
-	m := &characterLevel{ids: ids, split: splitNothing}
+	m := &characterLevel{ids: ids}
 	if m.merges, err = mergeTable(ids, merges); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

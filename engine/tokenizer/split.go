@@ -18,6 +18,9 @@ const (
 // splitter returns the length of the first word of text, which is not empty.
 type splitter func(text string) int
 
+// splitNothing takes a text whole.
+func splitNothing(text string) int { return len(text) }
+
 // splitGPT2 is patternGPT2.
 func splitGPT2(text string) int {
 	if n := contraction(text, false); n > 0 {
@@ -130,16 +133,4 @@ func contraction(text string, fold bool) int {
 		}
 	}
 	return 0
-}
-
-// splitDigits takes each number apart from what is around it, and what lies
-// between by another splitter.
-func splitDigits(between splitter) splitter {
-	return func(text string) int {
-		if n := run(text, unicode.IsNumber, 1); n > 0 {
-			return n
-		}
-		part := run(text, func(r rune) bool { return !unicode.IsNumber(r) }, len(text))
-		return between(text[:part])
-	}
 }

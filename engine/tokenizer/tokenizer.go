@@ -205,9 +205,9 @@ type addedToken struct {
 }
 
 func (a *added) add(t addedToken) {
-	list := append(a.byFirst[t.content[0]], t)
-	slices.SortStableFunc(list, func(x, y addedToken) int { return len(y.content) - len(x.content) })
-	a.byFirst[t.content[0]] = list
+	list := &a.byFirst[t.content[0]]
+	*list = append(*list, t)
+	slices.SortStableFunc(*list, func(x, y addedToken) int { return len(y.content) - len(x.content) })
 }
 
 // next returns the first added token of text: the text before it ends at from, the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -85,11 +86,13 @@ func (m *unigram) segment(dst []int32, text string) []int32 {
 	for from := 0; from < len(text); {
 		_, size := utf8.DecodeRuneInString(text[from:])
 		single := false
-		node, ok := int32(0), true
+		node := int32(0)
 		for to := from; to < len(text); {
-			if node, ok = m.trie[edge{node, text[to]}]; !ok {
+			next, ok := m.trie[edge{node, text[to]}]
+			if !ok {
 				break
 			}
+			node = next
 			to++
 			if id := m.tokens[node]; id >= 0 {
 				reach(to, step{best[from].score + float64(m.scores[id]), from, id})
@@ -105,12 +108,12 @@ func (m *unigram) segment(dst []int32, text string) []int32 {
 	for at := len(text); at > 0; at = best[at].from {
 		path = append(path, step{from: at, id: best[at].id})
 	}
-	for i := len(path) - 1; i >= 0; i-- {
-		if id := path[i].id; id >= 0 {
-			dst = append(dst, id)
+	for _, s := range slices.Backward(path) {
+		if s.id >= 0 {
+			dst = append(dst, s.id)
 			continue
 		}
-		to := path[i].from
+		to := s.from
 		for at := best[to].from; at < to; at++ {
 			dst = append(dst, m.bytes[text[at]])
 		}
