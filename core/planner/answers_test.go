@@ -253,3 +253,98 @@ func TestForcedConfigurations(t *testing.T) {
 		t.Errorf("configurations %v, want %v", got, want)
 	}
 }
+
+// TestAStatelessApproachForgetsAnswers: what it has not answered begins anew.
+func TestAStatelessApproachForgetsAnswers(t *testing.T) {
+	d := serving(t, func(s *experiment.Spec) {
+		computing(s)
+		s.Approach, s.Level = experiment.SpotServe, 3
+	})
+	d.at(11, event.RequestArrived{Request: 7, PromptTokens: 3, OutputTokens: 20})
+	d.at(12, event.BatchStarted{Epoch: epoch1, Batch: 1, Requests: []event.RequestID{7}, At: vtime.Seconds(12)},
+		event.TokensCommitted{Epoch: epoch1, Batch: 1, Generated: []event.Generated{told(7, 0, false, 50, 51)}})
+	epoch := d.lose()
+	d.from("node-1", 20, event.StageStarted{Epoch: epoch})
+	if got := last[event.AssignRequests](d).Requests[0]; got.Committed != 0 || got.Output != nil {
+		t.Errorf("handed on %+v", got)
+	}
+}
+
+// TestALossCostsWhatWasNotCommitted: fewer tokens than lie between two commits.
+func TestALossCostsWhatWasNotCommitted(t *testing.T) {
+	d := serving(t, func(s *experiment.Spec) {
+		computing(s)
+		s.CommitInterval = 8
+	})
+	d.at(11, event.RequestArrived{Request: 7, PromptTokens: 3, OutputTokens: 100})
+	d.at(12, event.BatchStarted{Epoch: epoch1, Batch: 1, Requests: []event.RequestID{7}, At: vtime.Seconds(12)})
+	d.at(100, event.InstanceLost{Nodes: []string{"node-0"}}, event.RunEnded{Reason: event.Stopped})
+	if got := last[event.RunFinished](d).TokensRecomputed; got != 8 {
+		t.Errorf("%d tokens recomputed, want 8", got)
+	}
+}
+
+// TestAnEngineFindsWhatASourceTakesAlong: the loss of a node that context still
+// comes from stops nobody.
+func TestAnEngineFindsWhatASourceTakesAlong(t *testing.T) {
+	for _, computes := range []bool{false, true} {
+		d := serving(t, func(s *experiment.Spec) {
+			if computes {
+				computing(s)
+			}
+		})
+		d.at(20, event.AcquisitionNoticed{Instances: fixture.Nodes(1), ReadyAt: vtime.Seconds(30)})
+		d.at(30, event.InstanceAcquired{Instances: fixture.Nodes(1)})
+		d.at(31, event.PreemptionNoticed{Nodes: []string{"node-0"}, Deadline: vtime.Seconds(60)})
+		for _, ev := range slices.Clone(d.events) {
+			if b, ok := ev.Body.(event.ArrangeInterruption); ok {
+				d.at(32, event.PipelineExited{Epoch: b.Epoch, Pipeline: b.Pipeline, At: vtime.Seconds(32), StartedAt: vtime.Never})
+			}
+		}
+		d.at(33, event.TimerFired{Timer: "plan"})
+		if steps := last[event.MigrationPlanned](d).Steps; steps == 0 {
+			t.Fatal("nothing moves")
+		}
+		d.events = nil
+		d.at(33, event.InstanceLost{Nodes: []string{"node-0"}})
+		if stopped := strings.Contains(d.kinds(), "stop_pipeline"); stopped == computes {
+			t.Errorf("computes: %t, stopped: %t", computes, stopped)
+		}
+	}
+}
+
+// TestABatchThatDoesNotFitTheCommandGoesOnWithoutItsCache, as far as it does not.
+func TestABatchThatDoesNotFitTheCommandGoesOnWithoutItsCache(t *testing.T) {
+	d := serving(t, func(s *experiment.Spec) {
+		computing(s)
+		s.Batching, s.LongestPrompt, s.BatchLimit = experiment.Continuous, event.MaxPromptTokens, 64
+		s.Model.KVBytesPerToken = 8
+	})
+	prompt := make([]int32, event.MaxPromptTokens)
+	var ids []event.RequestID
+	var progress []event.Progress
+	for id := range event.RequestID(5) {
+		d.at(11, event.RequestArrived{Request: id, OutputTokens: 1, Prompt: &experiment.Prompt{Tokens: prompt}})
+		ids, progress = append(ids, id), append(progress, event.Progress{Request: id})
+	}
+	d.at(12, event.RequestsJoined{Epoch: epoch1, Batch: 1, Requests: ids, At: vtime.Seconds(12)})
+	d.at(20, event.InstanceAcquired{Instances: fixture.Nodes(1)})
+	d.at(21, event.PreemptionNoticed{Nodes: []string{"node-0"}, Deadline: vtime.Seconds(60)})
+	d.at(22, event.PipelineExited{Epoch: epoch1, At: vtime.Seconds(22), Batch: 1, StartedAt: vtime.Seconds(12), Interrupted: progress})
+	d.at(23, event.TimerFired{Timer: "plan"})
+	plan := last[event.MigrationPlanned](d)
+	size, resumed := 0, 0
+	for _, ev := range d.events {
+		if b, ok := ev.Body.(event.ApplyMigration); ok {
+			for _, p := range b.Pipelines {
+				for _, r := range p.Resume {
+					size += r.Size()
+					resumed++
+				}
+			}
+		}
+	}
+	if resumed == 0 || size > event.MaxContentBytes || plan.ResumedRequests+plan.RequeuedRequests != 5 {
+		t.Errorf("%d requests of %d bytes are resumed, %d of 5 and %d requeued", resumed, size, plan.ResumedRequests, plan.RequeuedRequests)
+	}
+}

@@ -42,6 +42,7 @@ type fakeName struct {
 type fakePipeline struct {
 	nodes   []string
 	flights map[int]fakeFlight // by group
+	resumes []event.RequestID
 	halted  bool
 	breaks  bool
 }
@@ -183,7 +184,11 @@ func (e *fakeEngine) reshape(now vtime.Time, node string, part event.ApplyMigrat
 			if p.breaks {
 				e.broken++
 			}
+			p.resumes = requestsOf(s.Resume)
 			e.pipelines[name] = p
+		}
+		if got := requestsOf(s.Resume); !slices.Equal(got, p.resumes) {
+			e.fail("%s resumes %v with pipeline %d of %s, other nodes %v", node, got, s.Pipeline, part.Epoch, p.resumes)
 		}
 		if !slices.Contains(p.nodes, node) {
 			e.fail("pipeline %d of %s starts on %s, which is not among its devices %v", s.Pipeline, part.Epoch, node, s.Devices)
@@ -192,6 +197,14 @@ func (e *fakeEngine) reshape(now vtime.Time, node string, part event.ApplyMigrat
 		if s.Leader {
 			out = append(out, e.land(now, node, part.Epoch, s, p))
 		}
+	}
+	return out
+}
+
+func requestsOf(requests []event.AssignedRequest) []event.RequestID {
+	out := make([]event.RequestID, len(requests))
+	for i, r := range requests {
+		out[i] = r.Request
 	}
 	return out
 }

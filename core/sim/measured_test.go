@@ -131,7 +131,7 @@ func (s schedule) measure(engine *fakeEngine, log func(event.Event)) (a *answers
 // fails steps, breaks pipelines and cuts what it moves: every answer is the one of
 // an uninterrupted run, and nothing is lost, changed or answered twice.
 func TestMeasuredRunsAnswerAsUninterruptedOnes(t *testing.T) {
-	runs := *runsFlag / 10
+	runs := *runsFlag / 20
 	if testing.Short() {
 		runs /= 4
 	}

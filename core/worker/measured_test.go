@@ -427,6 +427,32 @@ func TestAStepThatFailsIsRepeated(t *testing.T) {
 	}
 }
 
+// TestAFailedStepSaysAgainWhoHasEnded: nobody may have heard it.
+func TestAFailedStepSaysAgainWhoHasEnded(t *testing.T) {
+	l := newLab(t, measuredSpec(experiment.Continuous))
+	l.open(plan(epoch1, 0))
+	l.send(assign(epoch1, ask(1, 3, 1)))
+	l.answer(1, 0)
+	l.send(assign(epoch1, ask(2, 3, 9)))
+	l.told = nil
+	l.fails(2, 0)
+	l.until(3)
+	l.saw("step 0.3: 2[0,3)+ release [1]")
+}
+
+// TestWhoHasNoCacheHasNotBegun: there is nothing to move of it.
+func TestWhoHasNoCacheHasNotBegun(t *testing.T) {
+	l := newLab(t, measuredSpec(experiment.Pooled))
+	l.open(two(epoch1))
+	l.send(assign(epoch1, ask(1, 3, 9), ask(2, 3, 9)))
+	l.answer(1, 0)
+	l.fails(1, 1)
+	l.send(leave(epoch1, 1))
+	l.told = nil
+	l.answer(1.01, 0)
+	l.saw("commit 1@0[1003 1004]", "Halt", "exit with 1+2, not begun [2]")
+}
+
 func TestTheWrongNumberOfTokensIsAFailure(t *testing.T) {
 	l := newLab(t, measuredSpec(experiment.Pooled))
 	l.open(plan(epoch1, 0))
