@@ -54,21 +54,24 @@ func always(f fault) func(int) fault { return func(int) fault { return f } }
 // A fetch whose connection is cut before any byte, or has any bit flipped, in
 // either direction, ends with the right bytes.
 func TestFetchSurvivesFaultsAtAnyByte(t *testing.T) {
-	const frames = 3
-	data := pattern(2*dataplane.ChunkBytes+100, 1)
+	const frames = 2
+	data := pattern(dataplane.ChunkBytes+100, 1)
 	down := len(data) + frames*header
 	random := rand.New(rand.NewPCG(3, 4))
 	var places []int
-	for _, border := range []int{0, header, header + dataplane.ChunkBytes, 2*header + dataplane.ChunkBytes, down} {
-		for d := -2; d <= 2; d++ {
+	for _, border := range []int{header, 2*header + dataplane.ChunkBytes, down} {
+		for d := -1; d <= 1; d++ {
 			places = append(places, border+d)
 		}
 	}
-	for range 15 {
+	for range 10 {
 		places = append(places, random.IntN(down))
 	}
 	for i := range header {
-		places = append(places, i, header+dataplane.ChunkBytes+i)
+		places = append(places, i)
+	}
+	for i := 0; i < header; i += 5 {
+		places = append(places, header+dataplane.ChunkBytes+i)
 	}
 	slices.Sort(places)
 	// A flipped length may make the receiver wait for what does not come.

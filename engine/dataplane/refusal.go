@@ -10,15 +10,16 @@ import (
 type refusal uint8
 
 var refusals = map[refusal]error{
-	1: ErrNotHeld,
-	2: ErrLength,
-	3: ErrFrame,
-	4: ErrWrongNode,
-	5: ErrBusy,
-	6: ErrProvider,
-	7: ErrEpoch,
-	8: ErrVersion,
-	9: ErrChecksum,
+	1:  ErrNotHeld,
+	2:  ErrLength,
+	3:  ErrFrame,
+	4:  ErrWrongNode,
+	5:  ErrBusy,
+	6:  ErrProvider,
+	7:  ErrEpoch,
+	8:  ErrVersion,
+	9:  ErrChecksum,
+	10: ErrOverflow,
 }
 
 // codeOf is the code of err; what has none is ErrProvider.
