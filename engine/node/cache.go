@@ -128,7 +128,9 @@ func (t *transfer) bringCache(p *piece) {
 			continue
 		}
 		if err := t.cache.Import(item.Sequence, item.Layer, item.Leaf, item.From, item.To, data); err != nil {
-			t.log.Error("KV cache cannot be kept; it is computed again", "epoch", t.duty.epoch, "piece", item.String(), "error", err)
+			if !t.ahead {
+				t.log.Error("KV cache cannot be kept; it is computed again", "epoch", t.duty.epoch, "piece", item.String(), "error", err)
+			}
 			return
 		}
 		t.received.Add(int64(len(data)))

@@ -26,7 +26,7 @@ func (n *Node) prepare(b event.PrepareMigration) {
 		n.stop = cancel
 	}
 	n.after(func() {
-		t := &transfer{Node: n, duty: d, ctx: ctx, peers: d.others}
+		t := &transfer{Node: n, duty: d, ctx: ctx, ahead: true, peers: d.others}
 		for _, s := range d.starts {
 			t.fetchCache(s)
 		}

@@ -32,6 +32,9 @@ type transfer struct {
 	*Node
 	duty
 	ctx context.Context
+	// ahead: it is for a plan to come. Who computes goes on meanwhile, so that what
+	// was lacking may have become whole, or useless.
+	ahead bool
 	// peers are the nodes to ask when the plan's own source fails: those that this
 	// plan or the one before names.
 	peers []string
