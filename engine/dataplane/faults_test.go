@@ -31,8 +31,8 @@ func faulty(t *testing.T, data []byte, f func(conn int) fault, change ...func(*d
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if held.open != 0 {
-			t.Errorf("%d items were not released", held.open)
+		if open, _ := held.counts(); open != 0 {
+			t.Errorf("%d items were not released", open)
 		}
 	})
 	p := newProxy(t, s.Addr(), f)
@@ -126,7 +126,11 @@ func TestFetchGivesUp(t *testing.T) {
 		"request of a version":    {at(func(f *fault) { f.flipUp = 3 }), dataplane.ErrVersion, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, p := faulty(t, data, always(c.fault), func(o *dataplane.Options) { o.Timeout, o.Attempts = 200*time.Millisecond, 3 })
+			client, p := faulty(t, data, always(c.fault), func(o *dataplane.Options) {
+				if o.Attempts = 3; c.fault.hangDown >= 0 {
+					o.Timeout = 300 * time.Millisecond
+				}
+			})
 			dst := make([]byte, len(data))
 			tr := dataplane.Transfer{Run: run, Item: weights(0, 0), Dst: dst}
 			err := client.Resume(t.Context(), "a", &tr)
@@ -136,8 +140,9 @@ func TestFetchGivesUp(t *testing.T) {
 			if want := fmt.Sprintf("%d of %d bytes", c.done, len(data)); tr.Done != c.done || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "layer 0 leaf 0 from a") {
 				t.Errorf("%d bytes are there, want %d; the error is %q", tr.Done, c.done, err)
 			}
-			if p.count() != 3 {
-				t.Errorf("%d connections, want 3", p.count())
+			// A short timeout may pass before a connection is made.
+			if n := p.count(); n > 3 || n < 3 && c.fault.hangDown < 0 {
+				t.Errorf("%d connections, want 3", n)
 			}
 		})
 	}
@@ -249,8 +254,8 @@ func TestUnreachable(t *testing.T) {
 	if err := c.Fetch(t.Context(), "nobody", run, weights(0, 0), dst); err == nil || !strings.Contains(err.Error(), "no address of nobody") {
 		t.Errorf("got %v", err)
 	}
-	if r.resolve != 2 {
-		t.Errorf("the address was asked for %d times, want 2", r.resolve)
+	if n := r.resolved(); n != 2 {
+		t.Errorf("the address was asked for %d times, want 2", n)
 	}
 	s := r.node("b")
 	r.publish("a", s.Addr())

@@ -79,11 +79,12 @@ func TestRefusals(t *testing.T) {
 	if err := c.Fetch(t.Context(), "a", run, here, make([]byte, 10)); err != nil {
 		t.Error(err)
 	}
-	if r.resolve != 1 {
-		t.Errorf("the address was asked for %d times, one connection would do", r.resolve)
+	if n := r.resolved(); n != 1 {
+		t.Errorf("the address was asked for %d times, one connection would do", n)
 	}
-	if err := s.Close(); err != nil || held.open != 0 {
-		t.Errorf("%d items are open, %v", held.open, err)
+	err := s.Close()
+	if open, _ := held.counts(); err != nil || open != 0 {
+		t.Errorf("%d items are open, %v", open, err)
 	}
 }
 
@@ -155,8 +156,8 @@ func TestStreamsAreBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if p.count() > streams || held.most > streams {
-		t.Errorf("%d connections and %d items at a time, allowed are %d", p.count(), held.most, streams)
+	if _, most := held.counts(); p.count() > streams || most > streams {
+		t.Errorf("%d connections and %d items at a time, allowed are %d", p.count(), most, streams)
 	}
 	seen := map[dataplane.Item]bool{}
 	for range items {

@@ -38,6 +38,12 @@ func (r *rig) Resolve(_ context.Context, node string) (string, error) {
 	return addr, nil
 }
 
+func (r *rig) resolved() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.resolve
+}
+
 func (r *rig) publish(node, addr string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,6 +116,13 @@ func (h *holder) Open(run string, item dataplane.Item) ([]byte, func(), error) {
 		defer h.mu.Unlock()
 		h.open--
 	}), nil
+}
+
+// counts are how many items are open, and were at most.
+func (h *holder) counts() (open, most int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open, h.most
 }
 
 func (h *holder) Held(run string, item dataplane.Item) int {
