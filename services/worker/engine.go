@@ -10,11 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/engine/checkpoint"
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/model"
 	"github.com/spotserve/spotserve/engine/node"
+	"github.com/spotserve/spotserve/engine/tokenizer"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/services/worker/internal/book"
 )
@@ -74,13 +76,14 @@ func (o EngineOptions) advertised(addr string) (string, error) {
 // engine is what a node computes with in one incarnation: it begins with nothing.
 type engine struct {
 	*node.Node
-	source model.Source
-	gone   func()
+	source    model.Source
+	tokenizer engineop.Tokenizer // nil: the model has none
+	gone      func()
 }
 
 // openEngine starts the engine of a node and enters it in the address book.
 func (s *service) openEngine(ctx context.Context, r actor.Started, name string, log *slog.Logger) (*engine, error) {
-	source, err := s.openModel(r.Start.Spec)
+	source, texts, err := s.openModel(r.Start.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +95,7 @@ func (s *service) openEngine(ctx context.Context, r actor.Started, name string, 
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	e := &engine{Node: n, source: source, gone: s.engines.add(n)}
+	e := &engine{Node: n, source: source, tokenizer: texts, gone: s.engines.add(n)}
 	address, err := s.Engine.advertised(n.Address())
 	if err == nil {
 		err = addresses.Put(ctx, name, address)
@@ -121,21 +124,33 @@ func listening(ctx context.Context, o node.Options) (*node.Node, error) {
 	}
 }
 
-// openModel opens the weights of a run.
-func (s *service) openModel(spec experiment.Spec) (model.Source, error) {
+// openModel opens the weights of a run, and the tokenizer where they come with one.
+func (s *service) openModel(spec experiment.Spec) (model.Source, engineop.Tokenizer, error) {
 	t := spec.Transformer
 	if t == nil {
-		return nil, errors.New("the run says nothing about its transformer")
+		return nil, nil, errors.New("the run says nothing about its transformer")
 	}
 	shape, err := checkpoint.Config(spec.Model.Name, t.Shape)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	location := t.Weights
-	if s.Engine.Models != "" && !strings.Contains(location, ":") && !filepath.IsAbs(location) {
+	isPath := !strings.HasPrefix(location, checkpoint.Synthetic) && !strings.Contains(location, "://")
+	if s.Engine.Models != "" && isPath && !filepath.IsAbs(location) {
 		location = filepath.Join(s.Engine.Models, location)
 	}
-	return checkpoint.Open(location, checkpoint.Options{Shape: shape})
+	source, err := checkpoint.Open(location, checkpoint.Options{Shape: shape})
+	if err != nil || !isPath {
+		return source, nil, err
+	}
+	texts, err := tokenizer.Open(location)
+	switch {
+	case errors.Is(err, tokenizer.ErrNone):
+		return source, nil, nil
+	case err != nil:
+		return nil, nil, errors.Join(err, source.Close())
+	}
+	return source, tokenizer.Prompts{Tokenizer: texts}, nil
 }
 
 func (e *engine) close() error {

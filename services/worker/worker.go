@@ -223,6 +223,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		member: membership{node: node, changed: make(chan struct{})},
 	}
 	log := s.Log.With("run", r.Run, "node", node)
+	state := core.NewIncarnation(node, j.Incarnation())
 	var computes actor.Engine
 	if r.Start.Spec.Measured() {
 		e, err := s.openEngine(ctx, r, node, log)
@@ -231,6 +232,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 			return fmt.Errorf("engine of run %s: %w", r.Run, err)
 		}
 		computes = e
+		state.Tokenize(e.tokenizer)
 		defer func() {
 			if err := e.close(); err != nil {
 				log.Error("the engine does not close", "error", err)
@@ -248,7 +250,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		})
 	}
 	err = actor.RunWorker(ctx, actor.Options{
-		Run: r.Run, Name: node, Core: core.NewIncarnation(node, j.Incarnation()), Bus: s.Bus, Input: input, Clock: pace,
+		Run: r.Run, Name: node, Core: state, Bus: s.Bus, Input: input, Clock: pace,
 		Log: log, ReorderWait: time.Hour, Engine: computes,
 		Observe: func(ev event.Event) {
 			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
