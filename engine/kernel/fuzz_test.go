@@ -66,7 +66,7 @@ func FuzzDot(f *testing.F) {
 // slowDot is the rule of the package, word by word.
 func slowDot(w, x []float32) float32 {
 	var lane [32]float32
-	for k := 0; k < (len(w)+31)/32*32; k++ {
+	for k := range (len(w) + 31) / 32 * 32 {
 		var a, b float32
 		if k < len(w) {
 			a, b = w[k], x[k]

@@ -151,9 +151,14 @@ func weigh(l Level, out, p, v []float32) {
 
 // constants of the exponential, a vector of each, in the order in which the
 // assembly names them.
+//
+//nolint:unused // the assembly reads it
 var constants = spread(expMin, expMax, log2e, -ln2High, -ln2Low, expMagic, exp5, exp4, exp3, exp2, exp1, exp0,
 	1, math.Float32frombits(127), math.Float32frombits(1<<31))
 
+// spread is a vector of each value.
+//
+//nolint:unused // of constants
 func spread(values ...float32) (out [15][8]float32) {
 	for i, v := range values {
 		for j := range out[i] {
