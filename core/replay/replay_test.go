@@ -213,3 +213,25 @@ func TestStopBeforeTheStart(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestPlaysPrompts: an arrival that brings a prompt has the prompt's length, not
+// the run's.
+func TestPlaysPrompts(t *testing.T) {
+	prompt := &experiment.Prompt{Text: "hello"}
+	p := player(0, experiment.Timeline{
+		Arrivals: []experiment.Arrival{{At: vtime.Seconds(1), Prompt: prompt}, {At: vtime.Seconds(2), PromptTokens: 7, Prompt: prompt}},
+		End:      vtime.Seconds(9),
+	})
+	var got []event.RequestArrived
+	for ev, ok := p.Next(); ok; ev, ok = p.Next() {
+		if b, arrived := ev.Body.(event.RequestArrived); arrived {
+			got = append(got, b)
+		}
+	}
+	want := []event.RequestArrived{
+		{Request: 0, OutputTokens: 128, Prompt: prompt}, {Request: 1, PromptTokens: 7, OutputTokens: 128, Prompt: prompt},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -213,8 +213,21 @@ func TestStartsWhenAllOfThePipelineHasLanded(t *testing.T) {
 	l.saw("stage_started", "context_migrated")
 	l.send(engineop.CacheLanded{Epoch: epoch1})
 	l.saw("batch 1 of [1]", "step 0.1: 1[0,3)+")
-	l.send(engineop.CacheLanded{Epoch: epoch1}) // again
-	l.saw()
+	l.send(engineop.CacheLanded{Epoch: epoch1, Cached: []engineop.Cached{{Request: 2, Tokens: 3}}}) // again
+	l.send(assign(epoch1, ask(2, 5, 1)))
+	l.answer(1, 0)
+	l.answer(2, 0)
+	l.saw("step 0.2: 1[3,4)+", "done [1] 1@0[1003 1004].", "batch 2 of [2]", "step 0.3: 2[0,5)+ release [1]")
+}
+
+// TestAWholeAnswerIsAnsweredAtOnce, should one be assigned.
+func TestAWholeAnswerIsAnsweredAtOnce(t *testing.T) {
+	r := ask(1, 3, 2)
+	r.Output, r.Committed = []int32{71, 72}, 2
+	l := newLab(t, measuredSpec(experiment.Pooled))
+	l.open(plan(epoch1, 0))
+	l.send(assign(epoch1, r))
+	l.saw("batch 1 of [1]", "done [1] 1@2[].")
 }
 
 func TestAStaticBatchIsAnsweredTogether(t *testing.T) {
@@ -372,13 +385,18 @@ func TestStopsAtTheFirstBorderAfterAnAcquisition(t *testing.T) {
 func TestAnArrangementIsCalledOff(t *testing.T) {
 	l := newLab(t, measuredSpec(experiment.Continuous))
 	l.open(two(epoch1))
-	l.send(assign(epoch1, ask(1, 3, 99), ask(2, 3, 99)))
+	l.send(assign(epoch1, ask(1, 3, 2), ask(2, 3, 1)))
 	l.send(leave(epoch1, 1))
 	l.told = nil
 	l.answer(1, 0)
 	l.saw() // it has stopped, and the other group is in flight
 	l.send(event.ArrangeInterruption{Epoch: epoch1, Acquisition: true, At: vtime.Never})
 	l.saw("step 0.2: 1[3,4)+")
+	l.answer(2, 1)
+	l.answer(3, 0)
+	l.saw("left [2] 2@0[2003].", "left [1] 1@0[1003 1004].")
+	l.until(1e6)
+	l.saw() // and it waits for more
 }
 
 func TestAnIdlePipelineExitsWhenItIsTooLateForAPrefill(t *testing.T) {
