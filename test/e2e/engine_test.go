@@ -184,7 +184,7 @@ func TestNoWorkerIsLeftBehind(t *testing.T) {
 // TestWorkerThatIsKilledIsStartedAgain, and the run goes on.
 func TestWorkerThatIsKilledIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	s := realSite(t, "20")
+	s := realSite(t, "14")
 	p := s.start("run", "real.yaml", "--output", "json")
 	url := awaitWorkers(t, p)
 	s.awaitRows(1, "SELECT count(*) FROM request_latency")
