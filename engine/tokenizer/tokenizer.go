@@ -205,9 +205,7 @@ type addedToken struct {
 }
 
 func (a *added) add(t addedToken) {
-	list := &a.byFirst[t.content[0]]
-	*list = append(*list, t)
-	slices.SortStableFunc(*list, func(x, y addedToken) int { return len(y.content) - len(x.content) })
+	a.byFirst[t.content[0]] = append(a.byFirst[t.content[0]], t)
 }
 
 // next returns the first added token of text: the text before it ends at from, the
@@ -307,6 +305,9 @@ func (t *Tokenizer) addSpecial(v *vocabulary) {
 		if k := v.kinds[id]; piece != "" && (k == control || k == unknown || k == userDefined) {
 			t.added.add(addedToken{content: piece, id: int32(id), control: k != userDefined})
 		}
+	}
+	for _, list := range t.added.byFirst {
+		slices.SortStableFunc(list, func(x, y addedToken) int { return len(y.content) - len(x.content) })
 	}
 }
 
