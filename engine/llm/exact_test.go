@@ -85,7 +85,7 @@ func TestEveryBatch(t *testing.T) {
 		}
 		// Sequences with an odd number take their prompt in two chunks, so decodes
 		// of some run beside prefills of others.
-		for step := 0; step < 4; step++ {
+		for range 4 {
 			var batch []llm.Sequence
 			for i, r := range chosen {
 				n := 1

@@ -285,7 +285,7 @@ func TestEmbeddingKeepsItsBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		cpu := kernel.New(kernel.Options{Threads: 1})
-		defer cpu.Close()
+		t.Cleanup(cpu.Close)
 		s, err := llm.NewShard(llm.Options{Config: c, Layers: [2]int{0, 1}, Leaves: [2]int{rank, rank + 1}, Blob: minusZero, KV: cache, CPU: cpu})
 		if err != nil {
 			t.Fatal(err)

@@ -116,7 +116,7 @@ func newReference(t testing.TB, c model.Config, id uint64, prompt []int32, outpu
 	t.Helper()
 	x := newCluster(t, c, 1, 1, kernel.Options{Level: kernel.Generic, Threads: 1})
 	r := &reference{id: id, prompt: len(prompt), tokens: append([]int32(nil), prompt...), sampling: p}
-	for at := 0; at < len(prompt)+output; at++ {
+	for at := range len(prompt) + output {
 		step := []llm.Sequence{{ID: id, Start: at, Tokens: r.tokens[at : at+1], Sample: true, Sampling: p}}
 		logits, err := x.Logits(t.Context(), step)
 		if err != nil {

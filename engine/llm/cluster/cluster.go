@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -255,38 +254,3 @@ func (c *Cluster) cacheOf(layer, leaf int) *kv.Cache {
 }
 
 func within(x int, r [2]int) bool { return x >= r[0] && x < r[1] }
-
-// Generate extends a prompt by up to most tokens, in chunks of the prompt of at
-// most chunk tokens. It stops after a token that ends an answer, and when accept
-// says no. The sequence is dropped at the end.
-func (c *Cluster) Generate(ctx context.Context, prompt []int32, p llm.Sampling, chunk, most int, accept func(token int32) bool) error {
-	const id = 0
-	if chunk < 1 || most < 0 || len(prompt) == 0 {
-		return errors.New("cluster: a chunk has at least one token, and so has a prompt; the most tokens are not negative")
-	}
-	defer c.Drop(id)
-	at, tokens := 0, prompt
-	for range most {
-		for len(tokens) > chunk {
-			if _, err := c.Step(ctx, []llm.Sequence{{ID: id, Start: at, Tokens: tokens[:chunk]}}); err != nil {
-				return err
-			}
-			at, tokens = at+chunk, tokens[chunk:]
-		}
-		next, err := c.Step(ctx, []llm.Sequence{{ID: id, Start: at, Tokens: tokens, Sample: true, Sampling: p}})
-		if err != nil {
-			return err
-		}
-		at += len(tokens)
-		tokens = []int32{next[0]}
-		if !accept(next[0]) {
-			return nil
-		}
-		for _, end := range c.config.EOS {
-			if int(next[0]) == end {
-				return nil
-			}
-		}
-	}
-	return nil
-}

@@ -155,72 +155,49 @@ func TestPeerStaysAway(t *testing.T) {
 	all.Wait()
 }
 
-func TestGenerate(t *testing.T) {
+func TestStepsAndMoves(t *testing.T) {
 	c := small()
 	o := options(t, c)
-	generate := func(o cluster.Options, chunk, most, stopAfter int) (out []int32) {
+	prompt := []int32{3, 1, 4, 1, 5, 9, 2}
+	batch := []llm.Sequence{{ID: 8, Tokens: prompt, Sample: true}, {ID: 5, Tokens: prompt[:3], Sample: true}}
+	var want []int32
+	for _, cut := range [][2]int{{0, 0}, {1, 1}, {2, 4}, {4, 2}} {
+		o.Pipeline, o.Tensor = cut[0], cut[1]
 		x, err := cluster.New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer x.Close()
-		err = x.Generate(t.Context(), []int32{3, 1, 4, 1, 5, 9, 2}, llm.Sampling{Temperature: 1, Seed: 3}, chunk, most, func(token int32) bool {
-			out = append(out, token)
-			return len(out) != stopAfter
-		})
+		got, err := x.Step(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ids := x.Sequences(); len(ids) != 0 {
-			t.Errorf("sequences %v are left", ids)
+		if want == nil {
+			want = slices.Clone(got)
 		}
-		return out
-	}
-	want := generate(o, 100, 20, 0)
-	if len(want) != 20 {
-		t.Fatalf("%d tokens, want 20", len(want))
-	}
-	cut := o
-	cut.Pipeline, cut.Tensor = 4, 2
-	if got := generate(cut, 2, 20, 0); !slices.Equal(got, want) {
-		t.Errorf("tokens %v, want %v", got, want)
-	}
-	if got := generate(o, 1, 20, 5); !slices.Equal(got, want[:5]) {
-		t.Errorf("a listener that stops after 5 got %v, want %v", got, want[:5])
-	}
-	if got := generate(o, 1, 0, 0); len(got) != 0 {
-		t.Errorf("no tokens were asked for, got %v", got)
-	}
-	end := o
-	end.Config.EOS = []int{int(want[7])}
-	first := slices.Index(want, want[7])
-	if got := generate(end, 3, 20, 0); !slices.Equal(got, want[:first+1]) {
-		t.Errorf("until the end token: %v, want %v", got, want[:first+1])
-	}
-}
-
-func TestGenerateRefuses(t *testing.T) {
-	x, err := cluster.New(options(t, small()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close()
-	any := func(int32) bool { return true }
-	for name, err := range map[string]error{
-		"no prompt":           x.Generate(t.Context(), nil, llm.Sampling{}, 1, 1, any),
-		"no chunk":            x.Generate(t.Context(), []int32{1}, llm.Sampling{}, 0, 1, any),
-		"less than no tokens": x.Generate(t.Context(), []int32{1}, llm.Sampling{}, 1, -1, any),
-		"a token too large":   x.Generate(t.Context(), []int32{50, 1}, llm.Sampling{}, 1, 1, any),
-		"beyond the context":  x.Generate(t.Context(), []int32{1}, llm.Sampling{}, 1, 65, any),
-	} {
-		if err == nil {
-			t.Errorf("%s is taken", name)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: tokens %v, want %v", cut, got, want)
 		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := x.Generate(ctx, []int32{1}, llm.Sampling{}, 1, 1, any); !errors.Is(err, context.Canceled) {
-		t.Errorf("a canceled generation: %v", err)
+		logits, err := x.Logits(t.Context(), batch)
+		if err != nil || len(logits) != 2*c.Vocab || slices.Index(logits[:c.Vocab], slices.Max(logits[:c.Vocab])) != int(want[0]) {
+			t.Errorf("%v: %d logits, %v", cut, len(logits), err)
+		}
+		if ids := x.Sequences(); !slices.Equal(ids, []uint64{5, 8}) || x.Tokens(8) != 7 || x.Tokens(5) != 3 || x.Tokens(1) != 0 {
+			t.Errorf("%v: sequences %v with %d, %d and %d tokens", cut, ids, x.Tokens(5), x.Tokens(8), x.Tokens(1))
+		}
+		x.Truncate(8, 2)
+		x.Drop(5)
+		if ids := x.Sequences(); !slices.Equal(ids, []uint64{8}) || x.Tokens(8) != 2 {
+			t.Errorf("%v: afterwards sequences %v, %d tokens", cut, ids, x.Tokens(8))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := x.Step(ctx, batch); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: a step that is given up: %v", cut, err)
+		}
+		if got, err := x.Step(t.Context(), batch); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v: the next step: %v, %v", cut, got, err)
+		}
+		x.Close()
 	}
 }
 

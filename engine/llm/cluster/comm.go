@@ -92,11 +92,11 @@ func (c *comm) Gather(ctx context.Context, out, part []float32) error {
 
 func (c *comm) send(ctx context.Context, peer int, x []float32) error {
 	box := &c.outbox[peer]
-	copied := append(box.copies[box.turn][:0], x...)
-	box.copies[box.turn] = copied
+	copied := &box.copies[box.turn]
+	*copied = append((*copied)[:0], x...)
 	box.turn = 1 - box.turn
 	select {
-	case c.links[c.rank][peer] <- copied:
+	case c.links[c.rank][peer] <- *copied:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
