@@ -184,29 +184,37 @@ func (f *jsonFile) bpe() (*Tokenizer, error) {
 
 // merges are spelled "a b", in newer files ["a", "b"].
 func (f *jsonFile) merges() ([][2]string, error) {
-	var pairs [][2]string
-	var lists [][]string
-	if err := json.Unmarshal(f.Model.Merges, &lists); err == nil {
-		for i, m := range lists {
-			if len(m) != 2 {
-				return nil, fmt.Errorf("number %d has %d tokens, must be 2", i, len(m))
-			}
-			pairs = append(pairs, [2]string(m))
-		}
-		return pairs, nil
-	}
-	var lines []string
-	if err := json.Unmarshal(f.Model.Merges, &lines); err != nil {
+	var items []mergeItem
+	if err := json.Unmarshal(f.Model.Merges, &items); err != nil {
 		return nil, err
 	}
-	for _, line := range lines {
-		m, err := parseMerge(line)
-		if err != nil {
-			return nil, err
-		}
-		pairs = append(pairs, m)
+	pairs := make([][2]string, len(items))
+	for i, item := range items {
+		pairs[i] = [2]string(item)
 	}
 	return pairs, nil
+}
+
+type mergeItem [2]string
+
+func (m *mergeItem) UnmarshalJSON(text []byte) error {
+	if text[0] != '[' {
+		var line string
+		err := json.Unmarshal(text, &line)
+		if err == nil {
+			*m, err = parseMerge(line)
+		}
+		return err
+	}
+	var list []string
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	if len(list) != 2 {
+		return fmt.Errorf("merge %s has %d tokens, must have 2", quote(string(text)), len(list))
+	}
+	*m = mergeItem(list)
+	return nil
 }
 
 // markBytes says which tokens are bytes.

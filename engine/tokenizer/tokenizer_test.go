@@ -153,7 +153,7 @@ func TestRefusesJSON(t *testing.T) {
 		{"gpt2", `has id 4000000000, of`, set("model.vocab.far", 4000000000)},
 		{"gpt2", `merges: merge "abc": want two tokens`, set("model.merges", []any{"abc"})},
 		{"gpt2", `merge 0, "zzz" and "a": these or what they make are no tokens`, set("model.merges", []any{"zzz a"})},
-		{"llama3", `merges: number 0 has 1 tokens`, set("model.merges", []any{[]any{"a"}})},
+		{"llama3", `merges: merge "[\"a\"]" has 1 tokens, must have 2`, set("model.merges", []any{[]any{"a"}})},
 		{"gpt2", `added_tokens: token 7000 is empty`, added(map[string]any{"id": 7000, "content": ""})},
 		{"gpt2", `single_word is not supported`, added(map[string]any{"id": 7000, "content": "x", "single_word": true})},
 		{"gpt2", `"x" has id 4000000, of`, added(map[string]any{"id": 4000000, "content": "x"})},
