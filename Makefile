@@ -39,6 +39,10 @@ chaos: ## real processes under faults: each kind once, then CHAOS_FOR of random 
 	SPOTSERVE_CHAOS_FOR=$(CHAOS_FOR) SPOTSERVE_CHAOS_SEED=$(CHAOS_SEED) SPOTSERVE_CHAOS_RATE=$(CHAOS_RATE) \
 	  SPOTSERVE_CHAOS_LENGTH=$(CHAOS_LENGTH) SPOTSERVE_CHAOS_SCALE=$(CHAOS_SCALE) go test -count=1 -v -timeout 0 -run TestLong ./test/chaos
 
+.PHONY: exactness
+exactness: ## a real model on workers that come and go: every answer against that of a model that was never cut
+	SPOTSERVE_EXACTNESS=1 go test -count=1 -v -timeout 30m ./test/exactness ./engine/node
+
 .PHONY: lint
 lint: ## go vet, golangci-lint and buf lint
 	bin=$$(bash .ci/tools buf golangci-lint); \

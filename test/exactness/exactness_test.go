@@ -10,6 +10,7 @@ import (
 	"github.com/spotserve/spotserve/core/draw"
 	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/core/vtime"
 	"github.com/spotserve/spotserve/engine/checkpoint"
 	"github.com/spotserve/spotserve/engine/kernel"
@@ -19,8 +20,39 @@ import (
 
 // TestAnswersDoNotDependOnTheFleet: all services in this process.
 func TestAnswersDoNotDependOnTheFleet(t *testing.T) {
+	t.Parallel()
+	play(t, newLocal(t), small())
+}
+
+// TestLargerModel: bfloat16, longer answers, more changes.
+func TestLargerModel(t *testing.T) {
+	thorough(t)
+	t.Parallel()
+	play(t, newLocal(t), large())
+}
+
+// TestStaticBatching: nobody joins a running batch.
+func TestStaticBatching(t *testing.T) {
+	thorough(t)
+	t.Parallel()
 	s := small()
+	s.batching = experiment.Pooled
 	play(t, newLocal(t), s)
+}
+
+// TestNoticeLosesNothing: where every node goes with notice, no token is computed
+// twice.
+func TestNoticeLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := small()
+	s.requests, s.changes, s.noDeaths = 30, 4, true
+	c := play(t, newLocal(t), s)
+	if c.finished.TokensRecomputed != 0 {
+		t.Errorf("%d tokens were computed again", c.finished.TokensRecomputed)
+	}
+	if c.resumed == 0 {
+		t.Error("no request went on with its cache: it proves nothing")
+	}
 }
 
 // play has a run go through all changes of its setting and checks what it answers.
@@ -34,7 +66,7 @@ func play(t *testing.T, at site, s setting) *conductor {
 		c.change(at, change)
 	}
 	c.finish()
-	if c.plans < 20 {
+	if c.plans < 2*s.changes {
 		t.Errorf("only %d configurations: they prove little", c.plans)
 	}
 	return c
@@ -61,7 +93,7 @@ func (c *conductor) change(at site, n int) {
 	}
 	name := working[int(draw.Number(c.setting.seed, "who goes", uint64(n))%uint64(len(working)))]
 	before, plans, how := c.chosen, c.plans, "with notice"
-	if c.setting.deaths && n%3 == 2 {
+	if !c.setting.noDeaths && n%3 == 2 {
 		how = "without notice"
 		c.deaths++
 		at.kill(name)

@@ -104,6 +104,7 @@ func (r *remote) kill(node string) {
 
 // TestProcesses: each service is a process, and workers die by SIGKILL.
 func TestProcesses(t *testing.T) {
+	t.Parallel()
 	play(t, newRemote(t), small())
 }
 
@@ -114,6 +115,7 @@ const stopped = 8 * time.Second
 // without it; when it goes on, it joins with nothing.
 func TestSilence(t *testing.T) {
 	thorough(t)
+	t.Parallel()
 	s := small()
 	r := newRemote(t)
 	c := begin(t, r.bus, "exactness-1", s)

@@ -27,7 +27,7 @@ type setting struct {
 	prefillChunk   int
 	temperature    float32 // of every second request
 	seed           uint64
-	deaths         bool // every third node goes without notice
+	noDeaths       bool // no node goes without notice; else every third does
 }
 
 // small takes seconds; it is in every test run.
@@ -38,7 +38,7 @@ func small() setting {
 			Rope: experiment.Rope{Theta: 10000}, DType: "f32", Leaves: 4, BOS: -1,
 		},
 		requests: 200, inFlight: 8, prompt: 70, output: 90, changes: 10, commitInterval: 8,
-		batching: experiment.Continuous, grace: 1500 * time.Millisecond, prefillChunk: 24, temperature: 0.8, seed: 1, deaths: true,
+		batching: experiment.Continuous, grace: 1500 * time.Millisecond, prefillChunk: 24, temperature: 0.8, seed: 1,
 	}
 }
 
