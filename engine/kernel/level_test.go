@@ -105,7 +105,7 @@ func guarded(r *rand.Rand, n int) (all, part []float32, check func(t *testing.T)
 
 func TestMatMulOfLevels(t *testing.T) {
 	eachNative(t, func(t *testing.T, l Level, r *rand.Rand) {
-		for range 3000 {
+		for range 2000 {
 			rows, cols, n := r.IntN(20), anyLength(r), 1+r.IntN(9)
 			stride := rows + r.IntN(4)
 			w := Matrix{Rows: rows, Cols: cols, F32: values(r, rows*cols)}
@@ -128,7 +128,7 @@ func TestMatMulOfLevels(t *testing.T) {
 
 func TestVectorsOfLevels(t *testing.T) {
 	eachNative(t, func(t *testing.T, l Level, r *rand.Rand) {
-		for range 4000 {
+		for range 1500 {
 			n := anyLength(r)
 			a, b, c, d := values(r, n), values(r, n), values(r, n), values(r, n)
 			_, got, check := guarded(r, n)
@@ -210,7 +210,7 @@ func TestExpOfLevels(t *testing.T) {
 
 func TestWeighOfLevels(t *testing.T) {
 	eachNative(t, func(t *testing.T, l Level, r *rand.Rand) {
-		for range 3000 {
+		for range 1000 {
 			dim, tokens := r.IntN(200), r.IntN(40)
 			p, v := values(r, tokens), values(r, tokens*dim)
 			_, got, check := guarded(r, dim)
