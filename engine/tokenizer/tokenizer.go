@@ -306,7 +306,7 @@ func (t *Tokenizer) addSpecial(v *vocabulary) {
 			t.added.add(addedToken{content: piece, id: int32(id), control: k != userDefined})
 		}
 	}
-	for _, list := range t.added.byFirst {
+	for _, list := range &t.added.byFirst {
 		slices.SortStableFunc(list, func(x, y addedToken) int { return len(y.content) - len(x.content) })
 	}
 }
