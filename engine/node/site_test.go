@@ -294,21 +294,27 @@ func (s *site) open() (out []*request) {
 func (s *site) up() {
 	s.t.Helper()
 	for d := range s.shape.Data {
-		f := s.await(fmt.Sprintf("pipeline %d of epoch %d opens", d, s.epoch), func(f fact) bool {
-			b, ok := f.body.(engineop.CacheLanded)
-			return ok && b.Epoch == s.at() && b.Pipeline == d
-		})
-		landed := f.body.(engineop.CacheLanded)
-		for _, r := range s.pipelines[d] {
-			before := r.cached
-			r.cached = 0
-			for _, x := range landed.Cached {
-				if x.Request == r.id {
-					r.cached = min(x.Tokens, len(r.tokens())-1)
-				}
+		s.opened(d)
+	}
+}
+
+// opened waits until a pipeline of the newest plan is open.
+func (s *site) opened(pipeline int) {
+	s.t.Helper()
+	f := s.await(fmt.Sprintf("pipeline %d of epoch %d opens", pipeline, s.epoch), func(f fact) bool {
+		b, ok := f.body.(engineop.CacheLanded)
+		return ok && b.Epoch == s.at() && b.Pipeline == pipeline
+	})
+	landed := f.body.(engineop.CacheLanded)
+	for _, r := range s.pipelines[pipeline] {
+		before := r.cached
+		r.cached = 0
+		for _, x := range landed.Cached {
+			if x.Request == r.id {
+				r.cached = min(x.Tokens, len(r.tokens())-1)
 			}
-			s.recomputed += before - r.cached
 		}
+		s.recomputed += before - r.cached
 	}
 }
 
