@@ -132,7 +132,7 @@ func (in *input) body() event.Body {
 		return event.RunEnded{Reason: []event.EndReason{event.EndOfTrace, event.Stopped, ""}[in.number(3)]}
 	case 8, 9:
 		return event.RequestArrived{
-			Request: in.request(), PromptTokens: in.number(256) - 5, OutputTokens: in.number(256) - 5,
+			Request: in.request(), PromptTokens: in.number(256) - 5, OutputTokens: in.number(256) - 5, Prompt: in.prompt(),
 		}
 	case 10:
 		return event.ContextMigrated{Epoch: in.epoch(), At: at}
@@ -141,17 +141,19 @@ func (in *input) body() event.Body {
 	case 13:
 		return event.BatchStarted{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Requests: in.requests(), At: at}
 	case 14:
-		return event.TokensCommitted{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Tokens: in.number(256) - 5, At: at}
+		return event.TokensCommitted{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Tokens: in.number(256) - 5, At: at, Generated: in.generated()}
 	case 15:
-		return event.BatchCompleted{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Requests: in.requests(), EndedAt: at}
+		return event.BatchCompleted{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Requests: in.requests(), EndedAt: at, Generated: in.generated()}
 	case 16:
 		b := event.PipelineExited{
-			Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), At: at, Unprocessed: in.requests(),
+			Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), At: at, Unprocessed: in.requests(), Generated: in.generated(),
 		}
 		for _, id := range in.requests() {
 			b.Interrupted = append(b.Interrupted, event.Progress{Request: id, Committed: in.number(256) - 5})
 		}
 		return b
+	case 17:
+		return event.RequestsLeft{Epoch: in.epoch(), Pipeline: in.pipeline(), Batch: uint64(in.number(3)), Requests: in.requests(), At: at, Generated: in.generated()}
 	default:
 		return event.TimerFired{Timer: []string{"plan", "hot-add", "", "shrink", "nonsense", "gone/node-0", "gone/"}[in.number(7)], Completion: in.number(2) == 0}
 	}
@@ -174,7 +176,32 @@ func (in *input) start() event.RunStarted {
 			SpotStart: time.Duration(in.number(60)-1) * time.Second, OnDemandStart: time.Duration(in.number(60)-1) * time.Second,
 		}
 	}
+	if in.number(3) == 0 {
+		spec.Compute, spec.Delays = experiment.Transformer, cost.Delays{}
+		spec.Transformer = &experiment.TransformerModel{Shape: experiment.Shape{Leaves: 1 << in.number(4)}}
+	}
 	return event.RunStarted{Spec: spec}
+}
+
+func (in *input) prompt() *experiment.Prompt {
+	switch in.number(5) {
+	case 0:
+		return &experiment.Prompt{Tokens: make([]int32, in.number(4))}
+	case 1:
+		return &experiment.Prompt{Text: "text", Flaw: []string{"", "flaw"}[in.number(2)]}
+	}
+	return nil
+}
+
+func (in *input) generated() []event.Generated {
+	out := make([]event.Generated, in.number(4))
+	for i := range out {
+		out[i] = event.Generated{
+			Request: in.request(), From: in.number(6) - 1, Tokens: make([]int32, in.number(3)), Done: in.number(3) == 0,
+			Refused: []string{"", "", "refused"}[in.number(3)],
+		}
+	}
+	return out
 }
 
 // epoch is most often that of one of the first plans.

@@ -90,10 +90,10 @@ func (m *MetaContextManager) requestsJoined(b event.RequestsJoined) {
 func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
 	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
 	switch {
-	case p == nil || p.running.id != b.Batch:
+	case p == nil:
 	case m.spec.Measured():
 		m.hear(p, b.Generated)
-	case m.spec.Stateful():
+	case p.running.id == b.Batch && m.spec.Stateful():
 		m.requests.Commit(p.index, b.Tokens)
 	}
 }

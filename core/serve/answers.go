@@ -42,7 +42,7 @@ func (m *Manager) Tell(pipeline int, g event.Generated) (same bool) {
 		return true // not its business any more
 	}
 	a := r.answer
-	if g.From > len(a.Tokens) || r.output < g.From+len(g.Tokens) {
+	if g.From < 0 || g.From > len(a.Tokens) || r.output < g.From+len(g.Tokens) {
 		return false
 	}
 	known := min(len(g.Tokens), len(a.Tokens)-g.From)
