@@ -45,6 +45,8 @@ const (
 	timerAccept = "accept"
 	timerRate   = "rate"
 	timerShrink = "shrink"
+	// timerPrepare is of runs that compute.
+	timerPrepare = "prepare"
 )
 
 // consider looks whether the fleet calls for a reconfiguration and, if none is
@@ -183,6 +185,8 @@ func (m *MetaContextManager) timer(name string) {
 		m.estimateRate()
 	case name == timerShrink:
 		m.provision()
+	case name == timerPrepare:
+		m.prepareAgain()
 	case strings.HasPrefix(name, timerGone):
 		m.gone(name)
 	}

@@ -189,7 +189,11 @@ func TestMeasuredRunsRepeat(t *testing.T) {
 // TestAnAnnouncedPreemptionComputesNothingAgain: with time enough the cache moves,
 // and the new pipeline goes on with the next token.
 func TestAnAnnouncedPreemptionComputesNothingAgain(t *testing.T) {
-	for _, batching := range []experiment.Batching{experiment.Pooled, experiment.IdleOnly, experiment.Continuous} {
+	for i, batching := range []experiment.Batching{experiment.Pooled, experiment.IdleOnly, experiment.Continuous, experiment.Pooled} {
+		first := 29.0
+		if i == 3 {
+			first = 35 // after the notice
+		}
 		spec := transformer(fixture.Small())
 		spec.Batching, spec.Drain, spec.OutputTokens, spec.LongestOutput = batching, true, 500, 500
 		timeline := experiment.Timeline{
@@ -197,7 +201,7 @@ func TestAnAnnouncedPreemptionComputesNothingAgain(t *testing.T) {
 				{Kind: experiment.Add, Instances: fixture.Nodes(0, 1)},
 				{At: vtime.Seconds(60), Kind: experiment.Remove, Instances: fixture.Nodes(1)},
 			},
-			Arrivals: fixture.Even(29, 0.1, 6), End: vtime.Seconds(100),
+			Arrivals: fixture.Even(first, 0.1, 6), End: vtime.Seconds(100),
 		}
 		s := schedule{spec: fixture.At(spec, timeline), timeline: timeline, fits: true}
 		engine := newFakeEngine(1, s.spec, timeline)
