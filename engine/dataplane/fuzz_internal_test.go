@@ -171,6 +171,32 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
+// A frame that comes twice, or is left out, shows by its number.
+func TestFramesAreCounted(t *testing.T) {
+	three := frames(append(append(script(framePing, nil), script(frameAck, nil)...), script(framePing, nil)...))
+	one, two, last := three[:headerBytes], three[headerBytes:2*headerBytes], three[2*headerBytes:]
+	for name, c := range map[string]struct {
+		parts [][]byte
+		good  int
+	}{
+		"in order": {[][]byte{one, two, last}, 3},
+		"twice":    {[][]byte{one, one, two}, 1},
+		"left out": {[][]byte{one, last}, 1},
+	} {
+		w := newWire(&tape{Reader: bytes.NewReader(bytes.Join(c.parts, nil))}, time.Second)
+		var good int
+		var err error
+		for err == nil {
+			if _, err = w.next(time.Second); err == nil {
+				good++
+			}
+		}
+		if good != c.good || good < 3 && !errors.Is(err, ErrFrame) {
+			t.Errorf("%s: %d frames are good, want %d; then %v", name, good, c.good, err)
+		}
+	}
+}
+
 // Bodies come back as they were sent.
 func TestBodiesRoundTrip(t *testing.T) {
 	item := Item{Kind: Cache, Layer: 1, Leaf: 2, Sequence: 1<<64 - 1, From: 3, To: 1<<31 - 1}

@@ -207,7 +207,7 @@ func TestEpochs(t *testing.T) {
 	if err := <-waiting; !errors.Is(err, dataplane.ErrPeer) {
 		t.Errorf("who waited in an epoch that ended: %v", err)
 	}
-	if err := a1.Send(t.Context(), 0, peers[1], step(3), dataplane.Work, nil, nil); !errors.Is(err, dataplane.ErrEpoch) {
+	if err := a1.Send(t.Context(), 0, peers[1], step(3), dataplane.Work, nil, nil); !errors.Is(err, dataplane.ErrEpoch) || !strings.Contains(err.Error(), "1.1 of run e2e-1 is over, the newest is 1.2") {
 		t.Errorf("sent in an epoch that is over: %v", err)
 	}
 	if err := b1.Send(t.Context(), 0, peers[0], step(3), dataplane.Work, nil, nil); !errors.Is(err, dataplane.ErrClosed) {
