@@ -312,14 +312,28 @@ func ropeDivisors(c model.Config) []float32 {
 }
 
 // ReadRow reads a part of a row of a whole matrix.
-func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []float32) error {
-	if role.Whole() {
-		return w.read(w.whole[role], row, col, dst)
+func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []byte) error {
+	t := w.whole[role]
+	if !role.Whole() {
+		t = w.layers[layer][role]
 	}
 	if role == model.Query || role == model.Key {
 		row = interleaved(row, w.config.HeadDim)
 	}
-	return w.read(w.layers[layer][role], row, col, dst)
+	as := w.config.ElementType(role)
+	if (t.Type == F32 && as == model.F32) || (t.Type == BF16 && as == model.BF16) {
+		return w.readAt(t, row, int64(col), dst)
+	}
+	var buffer [1024]float32
+	for len(dst) > 0 {
+		part := buffer[:min(len(buffer), len(dst)/as.Bytes())]
+		if err := w.read(t, row, col, part); err != nil {
+			return err
+		}
+		model.Encode(dst, part, as)
+		dst, col = dst[len(part)*as.Bytes():], col+len(part)
+	}
+	return nil
 }
 
 // interleaved is where a file has a row of a query or key matrix. The engine
@@ -333,20 +347,30 @@ func interleaved(row, dim int) int {
 	return head + 2*(i-dim/2) + 1
 }
 
+// read reads elements of any type.
 func (w *weights) read(t *Tensor, row, col int, dst []float32) error {
 	e := elements[t.Type]
 	from, to := int64(col)/e.block, (int64(col+len(dst))+e.block-1)/e.block
-	n := (to - from) * e.bytes
 	buffer, _ := w.buffers.Get().(*[]byte)
 	if buffer == nil {
 		buffer = new([]byte)
 	}
 	defer w.buffers.Put(buffer)
-	*buffer = slices.Grow((*buffer)[:0], int(n))[:n]
-	at := t.Offset + (int64(row)*(t.Dims[0]/e.block)+from)*e.bytes
-	if got, err := w.file.data.ReadAt(*buffer, at); got < len(*buffer) {
-		return fmt.Errorf("%s: tensor %q, row %d: %d bytes at byte %d: %w", w.file.name, t.Name, row, n, at, err)
+	n := int((to - from) * e.bytes)
+	*buffer = slices.Grow((*buffer)[:0], n)[:n]
+	if err := w.readAt(t, row, from, *buffer); err != nil {
+		return err
 	}
 	t.Type.decode(dst, *buffer, col-int(from*e.block))
+	return nil
+}
+
+// readAt reads a row's bytes from a block on.
+func (w *weights) readAt(t *Tensor, row int, block int64, dst []byte) error {
+	e := elements[t.Type]
+	at := t.Offset + (int64(row)*(t.Dims[0]/e.block)+block)*e.bytes
+	if got, err := w.file.data.ReadAt(dst, at); got < len(dst) {
+		return fmt.Errorf("%s: tensor %q, row %d: %d bytes at byte %d: %w", w.file.name, t.Name, row, len(dst), at, err)
+	}
 	return nil
 }

@@ -14,8 +14,9 @@ import (
 // them cut alike. It must be safe for concurrent use.
 type Rows interface {
 	Config() Config
-	// ReadRow fills dst with the elements [col, col+len(dst)) of a row.
-	ReadRow(role Role, layer, row, col int, dst []float32) error
+	// ReadRow fills dst, which is a whole number of elements of the role's type
+	// (ElementType), with the elements of a row from col on.
+	ReadRow(role Role, layer, row, col int, dst []byte) error
 	Close() error
 }
 
@@ -37,6 +38,14 @@ func (c Config) Shape(role Role) (rows, cols int) {
 	default: // Down
 		return c.Hidden, c.FFN
 	}
+}
+
+// ElementType is how a role's elements lie in a blob: norms are F32.
+func (c Config) ElementType(role Role) DType {
+	if rows, _ := c.Shape(role); rows == 1 {
+		return F32
+	}
+	return c.DType
 }
 
 // Origin is where the first element of a leaf's tensor lies in the whole matrix.
@@ -68,14 +77,8 @@ func (s cut) ReadBlob(id BlobID, dst []byte) error {
 	if err := c.checkBlob(id, len(dst)); err != nil {
 		return err
 	}
-	tensors := c.Tensors(id)
-	width := 0
-	for _, t := range tensors {
-		width = max(width, t.Cols)
-	}
-	buffer := make([]float32, width)
 	end := int64(0)
-	for _, t := range tensors {
+	for _, t := range c.Tensors(id) {
 		clear(dst[end:t.Offset]) // padding is part of a blob's checksum
 		role, layer := t.Role, id.Layer
 		if role == Head && c.TiedHead {
@@ -85,13 +88,11 @@ func (s cut) ReadBlob(id BlobID, dst []byte) error {
 			layer = 0
 		}
 		row, col := c.Origin(t.Role, id.Leaf)
-		out := dst[t.Offset : t.Offset+t.Bytes()]
+		out, size := dst[t.Offset:t.Offset+t.Bytes()], t.Cols*t.DType.Bytes()
 		for i := range t.Rows {
-			if err := s.ReadRow(role, layer, row+i, col, buffer[:t.Cols]); err != nil {
+			if err := s.ReadRow(role, layer, row+i, col, out[i*size:(i+1)*size]); err != nil {
 				return fmt.Errorf("%v: %w", id, err)
 			}
-			size := t.Cols * t.DType.Bytes()
-			Encode(out[i*size:(i+1)*size], buffer[:t.Cols], t.DType)
 		}
 		end = t.Offset + t.Bytes()
 	}

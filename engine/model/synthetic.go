@@ -44,17 +44,24 @@ type synthetic struct {
 func (s *synthetic) Config() Config { return s.config }
 func (s *synthetic) Close() error   { return nil }
 
-func (s *synthetic) ReadRow(role Role, layer, row, col int, dst []float32) error {
+func (s *synthetic) ReadRow(role Role, layer, row, col int, dst []byte) error {
 	key := mix(mix(mix(mix(s.seed)+uint64(role))+uint64(layer)) + uint64(row))
 	scale, shift := s.scale[role], float32(0)
 	switch role {
 	case AttnNorm, FFNNorm, FinalNorm:
 		scale, shift = float32(normDeviation/uniformsDeviation), 1
 	}
-	for i := range dst {
-		h := mix(key + uint64(col+i))
-		sum := int32(h&0xffff) + int32(h>>16&0xffff) + int32(h>>32&0xffff) + int32(h>>48) - 2*0xffff
-		dst[i] = float32(float32(sum)*scale) + shift // two roundings everywhere: no fused multiply-add
+	t := s.config.ElementType(role)
+	var buffer [256]float32
+	for len(dst) > 0 {
+		part := buffer[:min(len(buffer), len(dst)/t.Bytes())]
+		for i := range part {
+			h := mix(key + uint64(col+i))
+			sum := int32(h&0xffff) + int32(h>>16&0xffff) + int32(h>>32&0xffff) + int32(h>>48) - 2*0xffff
+			part[i] = float32(float32(sum)*scale) + shift // two roundings everywhere: no fused multiply-add
+		}
+		Encode(dst, part, t)
+		dst, col = dst[len(part)*t.Bytes():], col+len(part)
 	}
 	return nil
 }

@@ -189,32 +189,53 @@ func (w *weights) find(tensors map[string]*tensor, o model.ReadOptions) error {
 }
 
 // ReadRow reads a part of a row of a whole matrix.
-func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []float32) error {
+func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []byte) error {
 	t := w.whole[role]
 	if !role.Whole() {
 		t = w.layers[layer][role]
 	}
-	width := dtypes[t.dtype]
-	n := int(width) * len(dst)
+	as := w.config.ElementType(role)
+	if (t.dtype == "F32" && as == model.F32) || (t.dtype == "BF16" && as == model.BF16) {
+		return t.readAt(row, col, dst)
+	}
 	buffer, _ := w.buffers.Get().(*[]byte)
 	if buffer == nil {
 		buffer = new([]byte)
 	}
 	defer w.buffers.Put(buffer)
+	n := len(dst) / as.Bytes() * int(dtypes[t.dtype])
 	*buffer = slices.Grow((*buffer)[:0], n)[:n]
-	at := t.at + (int64(row)*t.shape[len(t.shape)-1]+int64(col))*width
-	if err := readAt(t.file.data, *buffer, at); err != nil {
-		return fmt.Errorf("%s: tensor %q, row %d: %d bytes at byte %d: %w", t.file.name, t.name, row, n, at, err)
+	if err := t.readAt(row, col, *buffer); err != nil {
+		return err
 	}
-	switch t.dtype {
-	case "F32":
-		model.Decode(dst, *buffer, model.F32)
-	case "BF16":
-		model.Decode(dst, *buffer, model.BF16)
-	default:
-		for i := range dst {
-			dst[i] = half.From(binary.LittleEndian.Uint16((*buffer)[2*i:]))
-		}
+	var wide [1024]float32
+	for src := *buffer; len(dst) > 0; {
+		part := wide[:min(len(wide), len(dst)/as.Bytes())]
+		t.decode(part, src)
+		model.Encode(dst, part, as)
+		src, dst = src[len(part)*int(dtypes[t.dtype]):], dst[len(part)*as.Bytes():]
 	}
 	return nil
+}
+
+// readAt reads a row's bytes from an element on.
+func (t *tensor) readAt(row, col int, dst []byte) error {
+	at := t.at + (int64(row)*t.shape[len(t.shape)-1]+int64(col))*dtypes[t.dtype]
+	if err := readAt(t.file.data, dst, at); err != nil {
+		return fmt.Errorf("%s: tensor %q, row %d: %d bytes at byte %d: %w", t.file.name, t.name, row, len(dst), at, err)
+	}
+	return nil
+}
+
+func (t *tensor) decode(dst []float32, src []byte) {
+	switch t.dtype {
+	case "F32":
+		model.Decode(dst, src, model.F32)
+	case "BF16":
+		model.Decode(dst, src, model.BF16)
+	default:
+		for i := range dst {
+			dst[i] = half.From(binary.LittleEndian.Uint16(src[2*i:]))
+		}
+	}
 }

@@ -99,6 +99,7 @@ func mustSynthetic(t *testing.T) model.Source {
 
 func TestBF16OnRequest(t *testing.T) {
 	c := small()
+	c.FFN = 5000 // rows that are read in several parts
 	folder, _ := written(t, c, 1)
 	got, err := Open(folder, model.ReadOptions{BF16: true})
 	if err != nil {
