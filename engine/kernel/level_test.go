@@ -223,3 +223,25 @@ func TestWeighOfLevels(t *testing.T) {
 		}
 	})
 }
+
+// Products too small for a float32 leave -0 in their lanes; the padding of a
+// short last group makes +0 of it, and so of the sum.
+func TestPaddingOfZeros(t *testing.T) {
+	for _, cols := range []int{1, 31, 32, 40, 64, 95} {
+		w, x := make([]float32, cols), make([]float32, cols)
+		for i := range w {
+			w[i], x[i] = -0x1p-100, 0x1p-100
+		}
+		want := float32(0)
+		if cols%lanes == 0 {
+			want = float32(math.Copysign(0, -1))
+		}
+		for _, l := range Levels() {
+			for _, m := range []Matrix{{1, cols, w, nil}, {1, cols, nil, bf16s(w)}} {
+				var out [1]float32
+				matMulRows(l, out[:], 1, x, 1, m, 0, 1)
+				mustEqual(t, fmt.Sprintf("%v, %d columns", l, cols), out[:], []float32{want})
+			}
+		}
+	}
+}
