@@ -110,7 +110,7 @@ func (t *transfer) locate(s *start, pieces []*piece) {
 	asking.Wait()
 	for i, p := range pieces {
 		for k, node := range nodes {
-			if answers[k] != nil && answers[k][i] > 0 {
+			if len(answers[k]) > i && answers[k][i] > 0 {
 				p.from = append(p.from, holder{node, int(answers[k][i])})
 			}
 		}

@@ -213,7 +213,7 @@ func (l *line) pass(ctx context.Context, s seat, shard *llm.Shard, j job) (token
 			return nil, err
 		}
 	}
-	if err = shard.Forward(ctx, comm, j.work.batch, rows); err != nil {
+	if err := shard.Forward(ctx, comm, j.work.batch, rows); err != nil {
 		return nil, err
 	}
 	if next := s.at.Pipeline + 1; next < l.config.Pipeline {

@@ -67,7 +67,6 @@ type site struct {
 	epoch     uint64
 	shape     topology.ParallelConfig
 	devices   []topology.Device // by rank
-	old       []string          // nodes of the plan before
 	pipelines [][]*request
 	step      uint64
 	// recomputed counts positions that had been computed before a reshape and were

@@ -226,7 +226,7 @@ func (t *transfer) resume(node string, item *dataplane.Transfer) error {
 // holds asks a node whether it has an item.
 func (t *transfer) holds(node string, item dataplane.Item) bool {
 	held := t.askHeld(node, []dataplane.Item{item})
-	return held != nil && held[0] > 0
+	return len(held) > 0 && held[0] > 0
 }
 
 // askHeld asks a node how much of some items it has; nil if it does not say.

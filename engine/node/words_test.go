@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 
@@ -44,10 +45,10 @@ func FuzzWords(f *testing.F) {
 				t.Errorf("%x: %+v and then %+v, %v", head, w, again, err)
 			}
 		}
-		if tokens, err := decodeAnswer(head); err == nil && string(encodeAnswer(tokens)) != string(head) {
+		if tokens, err := decodeAnswer(head); err == nil && !bytes.Equal(encodeAnswer(tokens), head) {
 			t.Errorf("%x is read as %v", head, tokens)
 		}
-		if all, err := decodeLanded(head); err == nil && string(encodeLanded(all)) != string(head) {
+		if all, err := decodeLanded(head); err == nil && !bytes.Equal(encodeLanded(all), head) {
 			t.Errorf("%x is read as %v", head, all)
 		}
 	})

@@ -87,7 +87,7 @@ func (s *service) openEngine(ctx context.Context, r actor.Started, name string, 
 	if err != nil {
 		return nil, err
 	}
-	addresses := book.Book{Keys: s.Bus}
+	addresses := book.New(s.Bus)
 	n, err := listening(ctx, node.Options{
 		Name: name, Run: r.Run, Model: source, Memory: s.Engine.Memory, Listen: s.Engine.listen(),
 		Kernels: s.Engine.Kernels, Resolve: addresses.Get, Log: log,

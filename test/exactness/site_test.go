@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/oklog/run"
@@ -33,7 +32,6 @@ type local struct {
 	t    *testing.T
 	bus  bus.Bus
 	log  *slog.Logger
-	mu   sync.Mutex
 	ends map[string]func()
 }
 

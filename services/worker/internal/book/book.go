@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/spotserve/spotserve/platform/bus"
 )
@@ -15,17 +16,24 @@ import (
 // prefix comes before a node's name in its key.
 const prefix = "data."
 
-// Book reads and writes the entries.
-type Book struct{ Keys bus.KeyValue }
+// Book reads and writes the entries. It is safe for concurrent use.
+type Book struct {
+	keys  bus.KeyValue
+	mu    sync.Mutex
+	known map[string]string // what was read last
+}
+
+// New returns the book in a bucket.
+func New(keys bus.KeyValue) *Book { return &Book{keys: keys, known: make(map[string]string)} }
 
 // Put enters the address of a node, "host:port".
-func (b Book) Put(ctx context.Context, node, address string) error {
+func (b *Book) Put(ctx context.Context, node, address string) error {
 	for {
-		_, revision, err := b.Keys.Get(ctx, key(node))
+		_, revision, err := b.keys.Get(ctx, key(node))
 		if err != nil {
 			return fmt.Errorf("address of node %s: %w", node, err)
 		}
-		_, err = b.Keys.Put(ctx, key(node), []byte(address), revision)
+		_, err = b.keys.Put(ctx, key(node), []byte(address), revision)
 		if errors.Is(err, bus.ErrTaken) {
 			continue // another process entered itself meanwhile: the last one counts
 		} else if err != nil {
@@ -36,15 +44,29 @@ func (b Book) Put(ctx context.Context, node, address string) error {
 }
 
 // Get returns the address of a node. A node that never entered one is an error.
-func (b Book) Get(ctx context.Context, node string) (address string, err error) {
-	value, revision, err := b.Keys.Get(ctx, key(node))
+// While the bus is away it is the one that was read last: the data plane needs no
+// bus, and has to find its peers again meanwhile.
+func (b *Book) Get(ctx context.Context, node string) (address string, err error) {
+	value, revision, err := b.keys.Get(ctx, key(node))
 	switch {
 	case err != nil:
+		if known := b.last(node); known != "" {
+			return known, nil
+		}
 		return "", fmt.Errorf("address of node %s: %w", node, err)
 	case revision == 0 || len(value) == 0:
 		return "", fmt.Errorf("address of node %s: none is known under key %s", node, key(node))
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.known[node] = string(value)
 	return string(value), nil
+}
+
+func (b *Book) last(node string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known[node]
 }
 
 // key writes what a key must not hold as = and two hexadecimal digits.
