@@ -25,10 +25,10 @@ const (
 )
 
 // bound is the most tokens that the prompt may come to: a token stands for a byte
-// at least, and one more may mark the beginning.
+// at least, and two more may frame it.
 func (p prompt) bound() int {
 	if p.text != "" {
-		return len(p.text) + 1
+		return len(p.text) + 2
 	}
 	return len(p.tokens)
 }

@@ -119,7 +119,7 @@ transformer: {weights: model.gguf, leaves: 2, stop_tokens: [], prompts: prompts.
 	if spec.Instance.SpotUSDPerHour != 0.25 || spec.Instance.Name != "here" || spec.Profile.MaxTensor != 2 {
 		t.Errorf("got instance %+v and tensor degrees up to %d", spec.Instance, spec.Profile.MaxTensor)
 	}
-	if spec.LongestPrompt != 6 || len(timeline.Arrivals) < 3 {
+	if spec.LongestPrompt != 7 || len(timeline.Arrivals) < 3 {
 		t.Fatalf("longest prompt %d, %d arrivals", spec.LongestPrompt, len(timeline.Arrivals))
 	}
 	first, second, third := timeline.Arrivals[0], timeline.Arrivals[1], timeline.Arrivals[2]

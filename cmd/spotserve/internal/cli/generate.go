@@ -101,6 +101,9 @@ func (a *app) answer(ctx context.Context, f *generateFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Model.Close()) }()
+	if o.Tokenizer, err = f.model.Tokenizer(); err != nil {
+		return err
+	}
 	streamed := a.output != "json"
 	if streamed {
 		o.Said = func(token int32, text string) {

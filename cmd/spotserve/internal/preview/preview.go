@@ -63,7 +63,8 @@ func Of(spec experiment.Spec, timeline experiment.Timeline) (Preview, error) {
 		p.RequiredRPS = spec.ArrivalRate * spec.Headroom
 	}
 	p.FirstNodes, p.FewestNodes, p.MostNodes = nodes(timeline)
-	err := sim.Run("preview", virtual.Simulated(spec), timeline, func(ev event.Event) error {
+	spec, timeline = virtual.Simulated(spec, timeline)
+	err := sim.Run("preview", spec, timeline, func(ev event.Event) error {
 		chosen, ok := ev.Body.(event.ConfigChosen)
 		if !ok || chosen.Config.IsZero() {
 			return nil

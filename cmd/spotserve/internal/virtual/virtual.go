@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func (r *Runner) Run(ctx context.Context, start event.StartExperiment) (run stri
 	if err != nil {
 		return "", err
 	}
-	spec = Simulated(spec)
+	spec, timeline = Simulated(spec, timeline)
 	n, err := r.number(ctx)
 	if err != nil {
 		return "", err
@@ -67,10 +68,17 @@ func (r *Runner) Run(ctx context.Context, start event.StartExperiment) (run stri
 
 // Simulated is an experiment as it is played in virtual time. Where workers would
 // compute tokens, it takes the durations of the profile.
-func Simulated(spec experiment.Spec) experiment.Spec {
+func Simulated(spec experiment.Spec, timeline experiment.Timeline) (experiment.Spec, experiment.Timeline) {
 	spec.Virtual, spec.TimeScale = true, 0
+	if !spec.Measured() {
+		return spec, timeline
+	}
 	spec.Compute, spec.Transformer = experiment.Profiled, nil
-	return spec
+	timeline.Arrivals = slices.Clone(timeline.Arrivals)
+	for i := range timeline.Arrivals {
+		timeline.Arrivals[i].Prompt = nil // of which only the length counts
+	}
+	return spec, timeline
 }
 
 // number gives the next number of a virtual run.

@@ -214,3 +214,17 @@ func TestLeftBehind(t *testing.T) {
 		}
 	}
 }
+
+// TestSimulated: where workers would compute, the profile counts and the lengths
+// of what is asked; all else stays.
+func TestSimulated(t *testing.T) {
+	spec := experiment.Spec{Seed: 3, Compute: experiment.Transformer, Transformer: new(experiment.TransformerModel), TimeScale: 1}
+	timeline := experiment.Timeline{Arrivals: []experiment.Arrival{{At: 7, PromptTokens: 2, Prompt: &experiment.Prompt{Text: "hi"}}}}
+	got, played := virtual.Simulated(spec, timeline)
+	if !reflect.DeepEqual(got, experiment.Spec{Seed: 3, Virtual: true}) || !reflect.DeepEqual(played.Arrivals, []experiment.Arrival{{At: 7, PromptTokens: 2}}) {
+		t.Errorf("got %+v, %+v", got, played)
+	}
+	if timeline.Arrivals[0].Prompt == nil {
+		t.Error("the timeline that was given is changed")
+	}
+}

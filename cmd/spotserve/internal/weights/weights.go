@@ -3,14 +3,17 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/engine/checkpoint"
 	"github.com/spotserve/spotserve/engine/model"
+	"github.com/spotserve/spotserve/engine/tokenizer"
 )
 
 // Flags name a model.
@@ -49,6 +52,21 @@ func (f *Flags) Open() (model.Source, error) {
 		o.Shape = shape
 	}
 	return checkpoint.Open(f.Location, o)
+}
+
+// Tokenizer is that of the model; nil where it has none.
+func (f *Flags) Tokenizer() (engineop.Tokenizer, error) {
+	if strings.HasPrefix(f.Location, checkpoint.Synthetic) || strings.Contains(f.Location, "://") {
+		return nil, nil
+	}
+	t, err := tokenizer.Open(f.Location)
+	switch {
+	case errors.Is(err, tokenizer.ErrNone):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return tokenizer.Prompts{Tokenizer: t}, nil
 }
 
 // keys are what a shape is made of.
