@@ -1,6 +1,7 @@
 package event
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spotserve/spotserve/core/experiment"
@@ -16,6 +17,8 @@ const (
 	MaxPromptBytes = 128 << 10
 	// MaxTextBytes is where the text of an answer is cut; its tokens are whole.
 	MaxTextBytes = 256 << 10
+	// MaxReasonBytes is where the reason of a refusal is cut.
+	MaxReasonBytes = 512
 	// MaxContentBytes is how much of prompts and answers goes into one event,
 	// where there is more than one request's.
 	MaxContentBytes = 384 << 10
@@ -45,12 +48,14 @@ func promptSize(p *experiment.Prompt) int {
 	return len(p.Name) + len(p.Text) + len(p.Flaw) + tokenBytes*(len(p.Tokens)+len(p.Stop))
 }
 
-// CutText is text, cut at MaxTextBytes or the end of the character before.
-func CutText(text string) string {
-	if len(text) <= MaxTextBytes {
+// Legible is text as an event can carry it: valid UTF-8 of at most limit bytes, cut
+// after a whole character. Tokens may end within one.
+func Legible(text string, limit int) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= limit {
 		return text
 	}
-	end := MaxTextBytes
+	end := limit
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}

@@ -350,7 +350,7 @@ type words struct{}
 
 func (words) Encode(text string) (out []int32, err error) {
 	if text == "?" {
-		return nil, errors.New("no such character")
+		return nil, errors.New("no such character" + strings.Repeat("!", 2*event.MaxReasonBytes))
 	}
 	for w := range strings.FieldsSeq(text) {
 		out = append(out, int32(len(w)))
@@ -358,7 +358,7 @@ func (words) Encode(text string) (out []int32, err error) {
 	return out, nil
 }
 
-func (words) Decode(tokens []int32) string { return fmt.Sprint(len(tokens), " words") }
+func (words) Decode(tokens []int32) string { return fmt.Sprint(len(tokens), " words\xff") } // half a character
 
 func TestPromptsOfText(t *testing.T) {
 	text := func(id int, text string, most int) event.AssignedRequest {
@@ -369,14 +369,14 @@ func TestPromptsOfText(t *testing.T) {
 	l.open(two(epoch1))
 	l.send(assign(epoch1, text(1, "a bb ccc", 9), text(2, "?", 9), text(3, "a a a", 2), text(4, " ", 9)))
 	l.saw("join [1 2 3 4] to 1",
-		"left [2 3 4] 2@0[]. refused: the prompt cannot be turned into tokens: no such character"+
+		"left [2 3 4] 2@0[]. refused: "+("the prompt cannot be turned into tokens: no such character" + strings.Repeat("!", 512))[:512]+
 			" 3@0[]. refused: the prompt has 3 tokens: allowed are 1 to 2 4@0[]. refused: the prompt has 0 tokens: allowed are 1 to 9",
 		"step 0.1: 1[0,3)+")
 	if got := l.flying[0].Sequences[0].Tokens; !slices.Equal(got, []int32{1, 2, 3}) {
 		t.Errorf("the prompt is %v", got)
 	}
 	l.answer(1, 0)
-	l.saw("left [1] 1@0[1003]. 1 words")
+	l.saw("left [1] 1@0[1003]. 1 words\ufffd")
 }
 
 func TestTextNeedsATokenizer(t *testing.T) {

@@ -39,7 +39,7 @@ func (m *measured) newSequence(r event.AssignedRequest) *sequence {
 	s := &sequence{AssignedRequest: r, sampling: engineop.SamplingOf(m.model, r.Request, r.Prompt)}
 	prompt, refused := m.prompt(r)
 	if refused != "" {
-		s.refused, s.done = refused, true
+		s.refused, s.done = event.Legible(refused, event.MaxReasonBytes), true
 		return s
 	}
 	s.prompt, s.told = len(prompt), len(r.Output)
@@ -84,7 +84,7 @@ func (m *measured) generated(s *sequence) (g event.Generated, news bool) {
 	}
 	if s.done && s.refused == "" {
 		if m.tokenizer != nil {
-			g.Text = event.CutText(m.tokenizer.Decode(s.output()))
+			g.Text = event.Legible(m.tokenizer.Decode(s.output()), event.MaxTextBytes)
 		}
 		if s.Prompt != nil && s.Prompt.Text != "" {
 			g.PromptTokens = s.prompt

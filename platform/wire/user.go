@@ -38,7 +38,7 @@ func DecodeMessage(subject string, seq uint64, data []byte) (event.Event, error)
 	prompt := new(experiment.Prompt)
 	arrived := event.RequestArrived{Prompt: prompt}
 	if err := readUserRequest(data, &arrived); err != nil {
-		*prompt = experiment.Prompt{Name: prompt.Name, Flaw: err.Error()}
+		*prompt = experiment.Prompt{Name: prompt.Name, Flaw: event.Legible(err.Error(), event.MaxReasonBytes)}
 		arrived.PromptTokens, arrived.OutputTokens = 0, 0
 	}
 	id := "id/" + prompt.Name

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -96,7 +97,7 @@ func TestOnlyArrivalsAreReadAsJSON(t *testing.T) {
 func FuzzUserRequest(f *testing.F) {
 	for _, text := range []string{
 		`{"id":"a","prompt":"x","max_tokens":3}`, `{"tokens":[1,2],"seed":1,"stop":[]}`, `{"id":"\ud800","prompt":"\u0000"}`,
-		`{"id":null,"prompt":null}`, `{}`, `{"top_p":1e40}`, ` { "prompt" : [] }`,
+		`{"` + strings.Repeat("x", 2000) + `":1}`, `{"id":null,"prompt":null}`, `{}`, `{"top_p":1e40}`, ` { "prompt" : [] }`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -109,8 +110,8 @@ func FuzzUserRequest(f *testing.F) {
 		if !ok || b.Prompt == nil {
 			return // an event
 		}
-		if p := b.Prompt; p.Flaw == "" && p.Text == "" && len(p.Tokens) == 0 {
-			t.Fatalf("%q is a request without a prompt", data)
+		if p := b.Prompt; p.Flaw == "" && p.Text == "" && len(p.Tokens) == 0 || len(p.Flaw) > event.MaxReasonBytes {
+			t.Fatalf("%q is the request %+v", data, p)
 		}
 		again, err := wire.Encode(ev)
 		if err != nil {
@@ -120,4 +121,36 @@ func FuzzUserRequest(f *testing.F) {
 			t.Fatalf("%q: got %+v, %v, want %+v", data, got, err, ev)
 		}
 	})
+}
+
+// TestSizesAreUpperBounds: what core reckons with is at least what is written.
+func TestSizesAreUpperBounds(t *testing.T) {
+	tokens := make([]int32, 1000)
+	for i := range tokens {
+		tokens[i] = math.MaxInt32
+	}
+	g := event.Generated{Request: 1 << 62, From: 1 << 20, Tokens: tokens, Done: true, Text: strings.Repeat("ä", 500), PromptTokens: 1 << 20, Refused: "no"}
+	temperature, topK, seed := float32(1), 1<<40, uint64(1)<<63
+	r := event.AssignedRequest{Request: 1 << 62, PromptTokens: 1 << 40, OutputTokens: 1 << 40, Committed: 1 << 40, Output: tokens, Prompt: &experiment.Prompt{
+		Name: strings.Repeat("x", 128), Text: "hello", Tokens: tokens, Stop: tokens[:64],
+		Sampling: experiment.SamplingWish{Temperature: &temperature, TopP: &temperature, TopK: &topK, Seed: &seed},
+	}}
+	for _, tt := range []struct {
+		none, one event.Body
+		size      int
+	}{
+		{event.TokensCommitted{Batch: 1}, event.TokensCommitted{Batch: 1, Generated: []event.Generated{g}}, g.Size()},
+		{event.AssignRequests{}, event.AssignRequests{Requests: []event.AssignedRequest{r}}, r.Size()},
+	} {
+		length := func(b event.Body) int {
+			data, err := wire.Encode(event.Event{Run: "r", Source: "s", Seq: 1, Body: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(data)
+		}
+		if took := length(tt.one) - length(tt.none); took > tt.size {
+			t.Errorf("%T takes %d bytes more, reckoned with %d", tt.one, took, tt.size)
+		}
+	}
 }
