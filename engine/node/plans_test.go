@@ -279,3 +279,28 @@ func TestLateNodes(t *testing.T) {
 	s.decode(30)
 	s.mustBeRight(all)
 }
+
+// TestRelease: the cache of requests that have ended goes on every rank, with the
+// next step.
+func TestRelease(t *testing.T) {
+	s := newSite(t, tiny())
+	for i := range 4 {
+		s.start(fmt.Sprintf("node-%d", i))
+	}
+	all := s.ask(3)
+	s.reshape(shape(1, 2, 2), devices(0, 1, 4))
+	s.decode(30)
+	last := &request{id: 9, prompt: []int32{1}, most: 1}
+	s.nodes["node-0"].Do(engineop.Compute{
+		Epoch: s.at(), Step: 1000, Release: []event.RequestID{0, 1, 2},
+		Sequences: []engineop.Sequence{{Request: last.id, Tokens: last.prompt, Sample: true}},
+	})
+	f := s.await("the step is computed", func(f fact) bool { b, ok := f.body.(engineop.Computed); return ok && b.Step == 1000 })
+	last.output = f.body.(engineop.Computed).Tokens
+	for name, n := range s.nodes {
+		if left := n.cache.Sequences(); !slices.Equal(left, []uint64{uint64(last.id)}) {
+			t.Errorf("%s has cache of %v", name, left)
+		}
+	}
+	s.mustBeRight(append(all, last))
+}

@@ -2,6 +2,7 @@ package exactness
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -44,6 +45,7 @@ type conductor struct {
 	stories chan event.Event // what the run says
 	asked   map[event.RequestID]event.RequestArrived
 	answers map[event.RequestID]event.RequestCompleted
+	users   map[string]string // what became of requests that users published, by their id
 	chosen  event.ConfigChosen
 	// moved counts the tokens that pipelines of the newest plan have told of.
 	moved    int
@@ -61,6 +63,7 @@ func begin(t *testing.T, b bus.Bus, run string, s setting) *conductor {
 	c := &conductor{
 		t: t, bus: b, run: run, setting: s, spec: spec, stories: make(chan event.Event, 1<<12),
 		asked: make(map[event.RequestID]event.RequestArrived), answers: make(map[event.RequestID]event.RequestCompleted),
+		users: make(map[string]string),
 	}
 	start := event.RunStarted{Spec: spec, WallStart: time.Now().UnixNano()}
 	first, _ := replay.NewPlayer(run, start, experiment.Timeline{}).Next()
@@ -189,6 +192,10 @@ func (c *conductor) take(ev event.Event) {
 	case event.BatchCompleted:
 		told(b.Epoch, b.Generated)
 	case event.RequestCompleted:
+		if b.Name != "" {
+			c.users[b.Name] = fmt.Sprint(b.Output)
+			return
+		}
 		if before, twice := c.answers[b.Record.Request]; twice && !slices.Equal(before.Output, b.Output) {
 			c.t.Errorf("request %d has two answers: %v and %v", b.Record.Request, before.Output, b.Output)
 		}
@@ -197,6 +204,10 @@ func (c *conductor) take(ev event.Event) {
 			c.refill()
 		}
 	case event.RequestRefused:
+		if b.Name != "" {
+			c.users[b.Name] = b.Reason
+			return
+		}
 		c.t.Errorf("request %d is refused: %s", b.Request, b.Reason)
 	case event.RunFinished:
 		c.finished = &b
