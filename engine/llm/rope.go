@@ -1,8 +1,6 @@
 package llm
 
 import (
-	"math"
-
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/model"
 )
@@ -19,11 +17,7 @@ type rope struct {
 }
 
 func newRope(c model.Config) rope {
-	r := rope{frequencies: make([]float64, c.HeadDim/2)}
-	for i := range r.frequencies {
-		r.frequencies[i] = scaleFrequency(c.Rope, kernel.Pow(c.Rope.Theta, -float64(2*i)/float64(c.HeadDim)))
-	}
-	return r
+	return rope{frequencies: c.Rope.Frequencies(c.HeadDim)}
 }
 
 // extend computes the tables of positions below n, if they are not there.
@@ -47,23 +41,4 @@ func (r *rope) at(position int) (cos, sin []float32) {
 	half := len(r.frequencies)
 	block, from := position/ropeBlock, position%ropeBlock*half
 	return r.cos[block][from : from+half], r.sin[block][from : from+half]
-}
-
-// scaleFrequency stretches long waves by Factor, as Llama 3.1 does, leaves short
-// ones, and goes over from one to the other in between.
-func scaleFrequency(r model.Rope, f float64) float64 {
-	if r.Factor == 0 {
-		return f
-	}
-	context := float64(r.OriginalContext)
-	wave := float64(2*math.Pi) / f
-	switch {
-	case wave < context/r.HighFreqFactor:
-		return f
-	case wave > context/r.LowFreqFactor:
-		return f / r.Factor
-	}
-	smooth := float64(context/wave-r.LowFreqFactor) / float64(r.HighFreqFactor-r.LowFreqFactor)
-	// Every product is rounded before it is added: no platform may fuse them.
-	return float64(float64(1-smooth)*float64(f/r.Factor)) + float64(smooth*f)
 }
