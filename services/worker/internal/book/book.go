@@ -9,12 +9,16 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spotserve/spotserve/platform/bus"
 )
 
 // prefix comes before a node's name in its key.
 const prefix = "data."
+
+// awayAfter is how long an answer of the bus is waited for where there is another.
+const awayAfter = time.Second
 
 // Book reads and writes the entries. It is safe for concurrent use.
 type Book struct {
@@ -47,12 +51,17 @@ func (b *Book) Put(ctx context.Context, node, address string) error {
 // While the bus is away it is the one that was read last: the data plane needs no
 // bus, and has to find its peers again meanwhile.
 func (b *Book) Get(ctx context.Context, node string) (address string, err error) {
+	known := b.last(node)
+	if known != "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, awayAfter)
+		defer cancel()
+	}
 	value, revision, err := b.keys.Get(ctx, key(node))
 	switch {
+	case err != nil && known != "":
+		return known, nil
 	case err != nil:
-		if known := b.last(node); known != "" {
-			return known, nil
-		}
 		return "", fmt.Errorf("address of node %s: %w", node, err)
 	case revision == 0 || len(value) == 0:
 		return "", fmt.Errorf("address of node %s: none is known under key %s", node, key(node))
