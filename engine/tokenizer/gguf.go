@@ -129,20 +129,26 @@ func ggufByteLevel(f *gguf.File, v *vocabulary) (*Tokenizer, bool, error) {
 	return t, w.whole, nil
 }
 
-// ggufEnds is the token that a sequence begins or ends with, if it does.
+// ggufEnds is the token that a sequence begins or ends with, if it does; otherwise
+// says that for files that do not. SentencePiece's own id of <s> is 1.
 func ggufEnds(f *gguf.File, t *Tokenizer, name string, otherwise bool) ([]int32, error) {
-	put, ok, err := gguf.Get[bool](f, "tokenizer.ggml.add_"+name+"_token")
+	put, said, err := gguf.Get[bool](f, "tokenizer.ggml.add_"+name+"_token")
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if !said {
 		put = otherwise
 	}
 	key := "tokenizer.ggml." + name + "_token_id"
 	id, ok, err := gguf.Get[int64](f, key)
+	if _, scores := t.model.(*scored); !ok && scores && name == "bos" {
+		id, ok = 1, true
+	}
 	switch {
 	case err != nil || !put:
 		return nil, err
+	case !ok && !said:
+		return nil, nil
 	case !ok:
 		return nil, fmt.Errorf("sequences have a %s token, and key %q is missing", name, key)
 	case id < 0 || id >= int64(t.Vocabulary()):

@@ -224,6 +224,24 @@ func TestRefusesGGUF(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", key, err, tt.want)
 		}
 	}
+	without := func(pre string, more ...gguf.Entry) ([]int32, error) {
+		entries := slices.DeleteFunc(readVocabulary(t, ggufs[pre]).entries(t, pre), func(e gguf.Entry) bool { return e.Key == "tokenizer.ggml.bos_token_id" })
+		k, err := fromGGUF(t, ggufBytes(t, append(entries, more...)))
+		if err != nil {
+			return nil, err
+		}
+		return k.Encode("", tokenizer.Options{Begin: true}), nil
+	}
+	if begin, err := without(""); err != nil || !slices.Equal(begin, []int32{1}) {
+		t.Errorf("SentencePiece without bos_token_id begins with %v, %v, want 1", begin, err)
+	}
+	if begin, err := without("llama-bpe"); err != nil || len(begin) != 0 {
+		t.Errorf("Llama 3's without bos_token_id begins with %v, %v", begin, err)
+	}
+	_, err := without("gpt-2", gguf.Entry{Key: "tokenizer.ggml.add_bos_token", Value: true})
+	if err == nil || !strings.Contains(err.Error(), `sequences have a bos token, and key "tokenizer.ggml.bos_token_id" is missing`) {
+		t.Errorf("a token that is asked for and not there: got %v", err)
+	}
 	if _, err := fromGGUF(t, ggufBytes(t, nil)); !errors.Is(err, tokenizer.ErrNone) {
 		t.Errorf("a file without a tokenizer: got %v", err)
 	}
