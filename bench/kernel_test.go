@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -44,7 +45,7 @@ func matrices(count, rows, cols int, bf16 bool) []kernel.Matrix {
 	for i := range out {
 		out[i] = kernel.Matrix{Rows: rows, Cols: cols}
 		if !bf16 {
-			out[i].F32 = bytes32(elements)
+			out[i].F32 = slices.Clone(elements)
 			continue
 		}
 		out[i].BF16 = make([]uint16, len(elements))
@@ -54,8 +55,6 @@ func matrices(count, rows, cols int, bf16 bool) []kernel.Matrix {
 	}
 	return out
 }
-
-func bytes32(f []float32) []float32 { return append([]float32(nil), f...) }
 
 func dtype(bf16 bool) (name string, size int) {
 	if bf16 {
@@ -119,11 +118,11 @@ func BenchmarkGEMV(b *testing.B) {
 	}
 }
 
-// BenchmarkProduct is the product of several tokens: a batch that decodes, a
-// prompt.
+// BenchmarkProduct is products whose weights are in the caches: of a token, a
+// batch that decodes, a prompt. They are small, so that some are not interrupted.
 func BenchmarkProduct(b *testing.B) {
 	for _, shape := range []struct{ rows, cols, tokens int }{
-		{768, 768, 1}, {768, 768, 8}, {2048, 768, 128}, {768, 2048, 128}, {4096, 4096, 8}, {4096, 4096, 128},
+		{768, 768, 1}, {768, 768, 8}, {768, 768, 128}, {64, 2048, 128}, {64, 4096, 128},
 	} {
 		for _, bf16 := range []bool{false, true} {
 			name, size := dtype(bf16)
@@ -173,22 +172,4 @@ func BenchmarkSilu(b *testing.B) {
 		}
 		b.ReportMetric(float64(took)/float64(len(gate)), "ns/element")
 	})
-}
-
-// BenchmarkHandover is how long it takes to have all threads do nothing.
-func BenchmarkHandover(b *testing.B) {
-	for _, wait := range []struct {
-		name string
-		wait kernel.Wait
-	}{{"block", kernel.Block}, {"spin", kernel.Spin}} {
-		b.Run(wait.name, func(b *testing.B) {
-			c := kernel.New(kernel.Options{Threads: 2, Wait: wait.wait})
-			defer c.Close()
-			var took best
-			for b.Loop() {
-				took.time(func() { c.Parallel(2, func(int) {}) })
-			}
-			b.ReportMetric(float64(took), "best-ns")
-		})
-	}
 }
