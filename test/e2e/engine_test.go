@@ -118,9 +118,9 @@ func TestRealTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	asked := s.start("ask", ev.Run, "--nats", url, "--id", "mine", "--tokens", "1,20,299,7", "--max-tokens", "24", "--output", "json")
 	subject := "spot.run." + ev.Run + ".request.arrived"
 	for _, request := range []string{
-		`{"id": "mine", "tokens": [1, 20, 299, 7], "max_tokens": 24}`,
 		`{"id": "nobody's", "tokens": [300], "max_tokens": 24}`,
 		`{"id": "a text", "prompt": "hello"}`,
 	} {
@@ -128,9 +128,13 @@ func TestRealTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	reply := asked.Wait(t)
+	if said := s.refused(1, "ask", ev.Run, "--nats", url, "--tokens", "300"); !strings.Contains(said, "token 0 of the prompt is 300: allowed are 0 to 299") {
+		t.Errorf("it says %s", said)
+	}
 	exit := p.Wait(t)
-	if exit.Code != 0 {
-		t.Fatalf("exit code %d\n%s%s", exit.Code, exit.Stdout, exit.Stderr)
+	if reply.Code != 0 || exit.Code != 0 {
+		t.Fatalf("exit code %d\n%s%s", exit.Code, exit.Stdout, exit.Stderr+reply.Stderr)
 	}
 	r := decode(t, exit.Stdout)
 	if r.int("completed") < 10 || r.int("lost") != 0 || r.int("duplicated") != 0 || r.int("unfinished_at_end") != 0 || r.text("status") != "finished" {
@@ -144,10 +148,13 @@ func TestRealTokens(t *testing.T) {
 	if n := s.count("SELECT count(*) FROM request_output WHERE name = '' AND json_array_length(tokens) <> 40"); n != 0 {
 		t.Errorf("%d answers have another length than they were asked for", n)
 	}
-	if n := s.count("SELECT refused FROM runs"); n != 2 {
-		t.Errorf("%d requests are refused, want the one outside of the vocabulary, and the text, since the model has no tokenizer", n)
+	if n := s.count("SELECT refused FROM runs"); n != 3 {
+		t.Errorf("%d requests are refused, want the two outside of the vocabulary, and the text, since the model has no tokenizer", n)
 	}
 	answer := decode(t, s.ok(append([]string{"generate", "--tokens", "1,20,299,7", "--max-tokens", "24", "--output", "json"}, smallModel...)...))
+	if own := decode(t, reply.Stdout); !reflect.DeepEqual(own["tokens"], answer["tokens"]) || own["id"] != "mine" {
+		t.Errorf("the answer that was waited for is %v, want %v", own, answer["tokens"])
+	}
 	var got []any
 	tokens, err := s.query("SELECT tokens FROM request_output WHERE name = 'mine'")
 	if err != nil {

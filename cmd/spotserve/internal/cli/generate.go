@@ -81,17 +81,24 @@ func (f *generateFlags) check() error {
 		return usagef("--tensor %d and --pipeline %d: allowed are whole numbers from 1", o.Tensor, o.Pipeline)
 	}
 	o.Sampling.Temperature, o.Sampling.TopP = float32(f.temperature), float32(f.topP)
-	if f.tokens == "" {
-		return nil
+	var err error
+	o.Tokens, err = tokenNumbers(f.tokens)
+	return err
+}
+
+// tokenNumbers reads the flag --tokens; none if it is empty.
+func tokenNumbers(text string) (tokens []int32, err error) {
+	if text == "" {
+		return nil, nil
 	}
-	for number := range strings.SplitSeq(f.tokens, ",") {
+	for number := range strings.SplitSeq(text, ",") {
 		token, err := strconv.ParseInt(strings.TrimSpace(number), 10, 32)
 		if err != nil || token < 0 {
-			return usagef("--tokens %q: want numbers of tokens with commas between", f.tokens)
+			return nil, usagef("--tokens %q: want numbers of tokens with commas between", text)
 		}
-		o.Tokens = append(o.Tokens, int32(token))
+		tokens = append(tokens, int32(token))
 	}
-	return nil
+	return tokens, nil
 }
 
 // answer prints the answer: while it is computed, or as JSON when it is complete.
