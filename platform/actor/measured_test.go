@@ -59,6 +59,7 @@ func TestWorkerOfAMeasuredRunGoesByTheClock(t *testing.T) {
 		o.Engine = e
 		r.say(event.SourceReplayer, 0, vtime.Never, started)
 		time.AfterFunc(500*time.Millisecond, func() {
+			r.say(event.SourceReplayer, 100*ms, vtime.Never, event.InstanceLost{Nodes: []string{"c"}}) // under way for long
 			r.say(event.SourceReplayer, 900*ms, vtime.Never, event.InstanceLost{Nodes: []string{"b"}}) // ahead of this clock
 			time.Sleep(2 * time.Second)
 			r.say(event.SourcePlanner, 0, 0, event.RunFinished{Reason: event.EndOfTrace})
@@ -67,7 +68,7 @@ func TestWorkerOfAMeasuredRunGoesByTheClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{
-			"run_started 0.000s", "instance_lost 0.900s", "computed 1.000s", "computed 2.000s",
+			"run_started 0.000s", "instance_lost 0.500s", "instance_lost 0.900s", "computed 1.000s", "computed 2.000s",
 		})
 		if len(e.ops) != 2 {
 			t.Errorf("the engine was asked for %v", e.ops)
