@@ -1,6 +1,6 @@
 // Package bench holds the benchmarks that span modules: whole virtual runs, the
 // controller at growing fleets, the bus from publish to handler, the collector
-// into both stores, and the wire format.
+// into both stores, the wire format, and the engine.
 //
 // No test fails for being slow. Where a number means little on its own, the
 // plainest thing that does the same work is measured beside it in the same run:
