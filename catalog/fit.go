@@ -40,16 +40,22 @@ func (s *settler) checkFit() {
 	default:
 		weights := cost.MemoryModel{Model: model, GPUMemoryBytes: memory.GPUMemoryBytes, MigrationBuffer: memory.MigrationBuffer}
 		if without := search(latency, weights, most); without.fits {
-			s.doc.part("arrivals").require(false, "a request of %d prompt and output tokens fits no configuration of model %q: the smallest share of a GPU (P=%d, M=%d) is %.1f GB with its KV cache and the migration buffer, a GPU has %.1f; %s%s",
+			s.doc.part("arrivals").require(false, "a request of %d prompt and output tokens fits no configuration of model %q: the smallest share of a GPU (P=%d, M=%d) is %s GB with its KV cache and the migration buffer, a GPU has %s; %s%s",
 				memory.TokensPerSeq, model.Name, n.shape.Pipeline, n.shape.Tensor, gb(n.bytes), gb(memory.GPUMemoryBytes), fleet, more)
 			return
 		}
-		c.require(false, "model %q fits no configuration: the smallest share of a GPU (P=%d, M=%d) is %.1f GB with KV cache and migration buffer, a GPU has %.1f; %s%s",
+		c.require(false, "model %q fits no configuration: the smallest share of a GPU (P=%d, M=%d) is %s GB with KV cache and migration buffer, a GPU has %s; %s%s",
 			model.Name, n.shape.Pipeline, n.shape.Tensor, gb(n.bytes), gb(memory.GPUMemoryBytes), fleet, more)
 	}
 }
 
-func gb(bytes int64) float64 { return float64(bytes) / 1e9 }
+// gb is a size in gigabytes as an answer shows it.
+func gb(bytes int64) string {
+	if size := float64(bytes) / 1e9; size < 0.1 {
+		return fmt.Sprintf("%.3g", size)
+	}
+	return fmt.Sprintf("%.1f", float64(bytes)/1e9)
+}
 
 // need is what a model asks of a fleet.
 type need struct {

@@ -43,7 +43,7 @@ and latency profile.`,
 	fs.IntVar(&o.PrefillChunk, "prefill-chunk", 128, "most prompt tokens of one step")
 	fs.IntVar(&o.Threads, "threads", 1, "of each device")
 	fs.IntVar(&o.Copies, "copies", 1, "pipelines that compute at the same time, and share the cores")
-	fs.Float64Var(&memoryGB, "memory-gb", 0, "memory of a device, 1e9 bytes (default: what the model takes with its KV cache)")
+	fs.Float64Var(&memoryGB, "memory-gb", 0, "memory of a device, 1e9 bytes (default: what the model takes with its KV cache and the usual migration buffer)")
 	fs.StringVarP(&out, "out", "o", "", "file to write (default: standard output)")
 	return cmd
 }

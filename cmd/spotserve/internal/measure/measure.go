@@ -38,8 +38,8 @@ type Options struct {
 	// Copies are how many pipelines compute at the same time: as many as share this
 	// machine's cores in the run that is planned.
 	Copies int
-	// MemoryBytes is what a device is to have; 0: the whole model and the KV cache of
-	// MaxBatch full contexts.
+	// MemoryBytes is what a device is to have; 0: the whole model, the KV cache of
+	// MaxBatch full contexts, and the usual buffer for context in transit.
 	MemoryBytes int64
 	// Say hears what is being measured; may be nil.
 	Say func(format string, args ...any)
@@ -95,7 +95,7 @@ func Run(ctx context.Context, o Options) (catalog.Measurement, error) {
 		Name: "this-machine", GPU: "cpu", GPUs: 1, GPUMemoryBytes: o.MemoryBytes, InterNodeBytesPerSecond: link, IntraNodeBytesPerSecond: link,
 	}
 	if o.MemoryBytes == 0 {
-		out.Instance.GPUMemoryBytes = c.WeightBytes() + int64(o.MaxBatch)*int64(c.Context)*c.KVBytesPerToken()
+		out.Instance.GPUMemoryBytes = c.WeightBytes() + int64(o.MaxBatch)*int64(c.Context)*c.KVBytesPerToken() + cost.DefaultMigrationBuffer
 	}
 	out.Source = fmt.Sprintf("measured by spotserve profile on %s: cores %d, threads of a device %d, pipelines at a time %d; all devices in one process, over TCP on the loopback interface",
 		time.Now().UTC().Format(time.DateOnly), runtime.GOMAXPROCS(0), o.Threads, o.Copies)

@@ -72,7 +72,7 @@ func TestWhatIsMeasuredMakesAnExperiment(t *testing.T) {
 	custom, err := catalog.ReadCustom(filepath.Join(folder, "real.yaml"), []byte(`name: real
 compute: transformer
 measured: here.yaml
-migration_buffer_gib: 0.00001
+
 trace: {fixed: {instances: 2, end_s: 60}}
 arrivals: {rate_rps: 0.5, prompt_tokens: 20, output_tokens: 30}
 `))
