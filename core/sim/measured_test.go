@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,5 +222,19 @@ func TestAnAnnouncedPreemptionComputesNothingAgain(t *testing.T) {
 		if a.totals.TokensRecomputed != 0 || engine.recomputed != 0 {
 			t.Errorf("%s: %d tokens recomputed, %d of cache", batching, a.totals.TokensRecomputed, engine.recomputed)
 		}
+	}
+}
+
+func TestEnginesGoWithTheRunsThatNeedThem(t *testing.T) {
+	timeline := experiment.Timeline{
+		Changes: []experiment.Change{{Kind: experiment.Add, Instances: fixture.Nodes(0)}}, End: vtime.Seconds(10),
+	}
+	profiled := fixture.At(fixture.Small(), timeline)
+	if err := sim.Run("r", transformer(profiled), timeline, nil); err == nil || !strings.Contains(err.Error(), "node node-0 needs an engine that computes") {
+		t.Errorf("a run without its engine: %v", err)
+	}
+	err := sim.RunMeasured("r", profiled, timeline, newFakeEngine(1, transformer(profiled), timeline), nil)
+	if want := `simulation r: compute is "": an engine needs "transformer"`; err == nil || err.Error() != want {
+		t.Errorf("an engine without its run: %v, want %q", err, want)
 	}
 }
