@@ -8,6 +8,7 @@ import (
 	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/engine/llm"
+	"github.com/spotserve/spotserve/engine/model"
 )
 
 // askGroup is the group of the leader's question whether a node's part of the
@@ -94,7 +95,7 @@ func (l *line) run() {
 
 // assemble makes the shards of the seats. Their weights stay until release.
 func (l *line) assemble(shards []*llm.Shard) (release func(), err error) {
-	held := make(map[blobKey][]byte)
+	held := make(map[model.BlobID][]byte)
 	var releases []func()
 	release = func() {
 		for _, f := range releases {
@@ -112,7 +113,7 @@ func (l *line) assemble(shards []*llm.Shard) (release func(), err error) {
 		}
 		shards[i], err = llm.NewShard(llm.Options{
 			Config: l.node.config, Layers: [2]int{s.region.FirstLayer, s.region.EndLayer}, Leaves: [2]int{s.region.FirstLeaf, s.region.EndLeaf},
-			Blob: func(id blobKey) []byte { return held[id] }, KV: l.node.cache, CPU: l.node.cpu,
+			Blob: func(id model.BlobID) []byte { return held[id] }, KV: l.node.cache, CPU: l.node.cpu,
 		})
 		if err != nil {
 			return release, err

@@ -66,7 +66,8 @@ type Options struct {
 
 	// Kernels are what the node's devices compute with, together.
 	Kernels kernel.Options
-	// StepTimeout is how long a step may take before it has failed: 60 s.
+	// StepTimeout is how long a step may take before it has failed, the steps before
+	// it included: 5 minutes. A peer that is lost makes it fail sooner.
 	StepTimeout time.Duration
 	// Links are other settings of the data plane; its node, provider and callbacks
 	// are the node's own.
@@ -106,9 +107,6 @@ type Node struct {
 	stats counters
 }
 
-// blobKey saves the imports of model where blobs are meant.
-type blobKey = model.BlobID
-
 // Open starts a node that holds nothing.
 func Open(o Options) (*Node, error) {
 	if o.Name == "" || o.Run == "" || o.Model == nil || o.Resolve == nil {
@@ -118,7 +116,7 @@ func Open(o Options) (*Node, error) {
 		o.Listen = "127.0.0.1:0"
 	}
 	if o.StepTimeout <= 0 {
-		o.StepTimeout = time.Minute
+		o.StepTimeout = 5 * time.Minute
 	}
 	n := &Node{
 		Options: o, log: o.Log, config: o.Model.Config(),
