@@ -133,7 +133,7 @@ func plainTransfer(b *testing.B, data []byte, streams int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer conn.Close()
+		b.Cleanup(func() { _ = conn.Close() })
 		conns <- conn
 		served, err := l.Accept()
 		if err != nil {
