@@ -65,6 +65,23 @@ func (s *site) half(stage int) (n int64) {
 	return n
 }
 
+// TestWhatNobodyGoesOnWith: the cache of a request that no plan names, and no step,
+// is kept for one plan more.
+func TestWhatNobodyGoesOnWith(t *testing.T) {
+	s := newSite(t, tiny())
+	n := s.start("node-0")
+	s.ask(2)
+	s.reshape(shape(1, 1, 1), devices(0, 1, 1))
+	s.decode(2)
+	s.pipelines[0] = s.pipelines[0][:1] // the other one is nobody's any more
+	for plan, want := range [][]uint64{{0, 1}, {0}} {
+		s.reshape(shape(1, 1, 1), devices(0, 1, 1))
+		if got := n.cache.Sequences(); !slices.Equal(got, want) {
+			t.Errorf("%d plans later there is cache of %v, want %v", plan+1, got, want)
+		}
+	}
+}
+
 // TestPipelinesThatRunOn keep their mesh, their cache and their place in memory
 // while another one is replaced.
 func TestPipelinesThatRunOn(t *testing.T) {
@@ -276,6 +293,10 @@ func TestLateNodes(t *testing.T) {
 	}
 	(<-late)()
 	s.up()
+	s.decode(3)
+	for _, name := range []string{"node-0", "node-1"} {
+		s.nodes[name].Do(engineop.Reshape{Part: event.ApplyMigration{Epoch: event.Epoch{N: 9}}}) // of a term before
+	}
 	s.decode(30)
 	s.mustBeRight(all)
 }

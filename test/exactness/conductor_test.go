@@ -156,17 +156,23 @@ func (c *conductor) publish(ctx context.Context, b event.Body) {
 	}
 }
 
-// await takes what the run says until something holds.
+// await takes what the run says until something holds. It loses its patience with a
+// run that answers nobody.
 func (c *conductor) await(what string, holds func() bool) {
 	c.t.Helper()
-	timeout := time.After(patience)
+	answers, since := len(c.answers), time.Now()
 	for !holds() {
 		select {
 		case ev := <-c.stories:
 			c.take(ev)
 		case <-time.After(50 * time.Millisecond): // what holds may depend on time
-		case <-timeout:
-			c.t.Fatalf("%s: not within %v; %d of %d requests answered, plan %s: %+v", what, patience, len(c.answers), len(c.asked), c.chosen.Epoch, c.chosen.Config)
+		}
+		if len(c.answers) > answers {
+			answers, since = len(c.answers), time.Now()
+		}
+		if time.Since(since) > patience {
+			c.t.Fatalf("%s: nothing is answered for %v; %d of %d requests are, plan %s: %+v",
+				what, patience, len(c.answers), len(c.asked), c.chosen.Epoch, c.chosen.Config)
 		}
 	}
 }

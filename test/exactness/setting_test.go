@@ -47,7 +47,7 @@ func large() setting {
 	s := small()
 	s.shape.Layers, s.shape.Hidden, s.shape.Heads, s.shape.KVHeads, s.shape.HeadDim = 12, 384, 16, 8, 24
 	s.shape.FFN, s.shape.Vocab, s.shape.Context, s.shape.DType = 1024, 4001, 512, "bf16"
-	s.requests, s.inFlight, s.prompt, s.output, s.changes = 300, 12, 200, 120, 25
+	s.requests, s.inFlight, s.prompt, s.output, s.changes = 200, 10, 200, 90, 20
 	s.prefillChunk, s.commitInterval, s.seed = 64, 16, 2
 	return s
 }
