@@ -1,7 +1,9 @@
 package llm_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"testing"
 
@@ -185,6 +187,26 @@ func TestEqualLogits(t *testing.T) {
 				t.Errorf("%v: sampling from logits of which %d are no numbers: %v", x, lowest, err)
 			}
 			k.Close()
+		}
+	}
+}
+
+// TestLogitsArePinned: on every platform, and in every version that shares a
+// cluster with this one.
+func TestLogitsArePinned(t *testing.T) {
+	pins := []uint64{0xf7957c57339ccb7, 0x47b7037fa6d7307b, 0x6e8a9782ca97f163, 0xe2c25d5481bbddcd, 0xca675e429b6651f1}
+	for i, c := range variants() {
+		k := newCluster(t, c, 1, 1, kernel.Options{Threads: 1})
+		logits, err := k.Logits(t.Context(), []llm.Sequence{{ID: 1, Tokens: prompt(c, 8, 60), Sample: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := fnv.New64a()
+		for _, v := range logits {
+			_ = binary.Write(h, binary.LittleEndian, v) // a hash's Write never fails
+		}
+		if got := h.Sum64(); got != pins[i] {
+			t.Errorf("%s: the logits hash to %#x, want %#x", c.Name, got, pins[i])
 		}
 	}
 }
