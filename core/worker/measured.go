@@ -83,15 +83,22 @@ func (m *measured) busy() bool { return len(m.running) > 0 }
 
 func (m *measured) waiting() bool { return len(m.pool) > 0 }
 
-// land takes what of the inherited cache is there.
+// land takes what of the inherited cache is there. Of others there is none: what
+// an engine says of them is of an earlier time.
 func (m *measured) land(cached []engineop.Cached) {
 	for _, c := range cached {
-		m.cached[c.Request] = c.Tokens
+		if slices.ContainsFunc(m.resume, func(r event.AssignedRequest) bool { return r.Request == c.Request }) {
+			m.cached[c.Request] = max(0, c.Tokens)
+		}
 	}
 }
 
 func (m *measured) assign(requests []event.AssignedRequest) {
-	m.pool = append(m.pool, requests...)
+	for _, r := range requests {
+		if !m.has(r.Request) { // a second one would write over the first one's cache
+			m.pool = append(m.pool, r)
+		}
+	}
 	switch {
 	case !m.up:
 	case !m.busy():
@@ -100,6 +107,13 @@ func (m *measured) assign(requests []event.AssignedRequest) {
 		m.join()
 		m.advance()
 	}
+}
+
+// has reports whether a request is in the pool, runs, or is to be resumed.
+func (m *measured) has(id event.RequestID) bool {
+	same := func(r event.AssignedRequest) bool { return r.Request == id }
+	return slices.ContainsFunc(m.pool, same) || slices.ContainsFunc(m.resume, same) ||
+		slices.ContainsFunc(m.running, func(s *sequence) bool { return s.Request == id })
 }
 
 // poll begins a batch: with what was inherited first.

@@ -24,7 +24,7 @@ func TestStartsWhenAllOfThePipelineHasLanded(t *testing.T) {
 	l.saw()
 	l.send(engineop.StageUp{Epoch: epoch1}, engineop.ContextLanded{Epoch: epoch1, Bytes: 5})
 	l.saw("stage_started", "context_migrated")
-	l.send(engineop.CacheLanded{Epoch: epoch1})
+	l.send(engineop.CacheLanded{Epoch: epoch1, Cached: []engineop.Cached{{Request: 1, Tokens: 2}}}) // which was not resumed
 	l.saw("batch 1 of [1]", "step 0.1: 1[0,3)+")
 	l.send(engineop.CacheLanded{Epoch: epoch1, Cached: []engineop.Cached{{Request: 2, Tokens: 3}}}) // again
 	l.send(assign(epoch1, ask(2, 5, 1)))
