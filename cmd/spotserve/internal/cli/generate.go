@@ -64,7 +64,7 @@ func (f *generateFlags) check() error {
 	o := &f.options
 	switch {
 	case f.model.Location == "":
-		return usagef("--model is missing: allowed are the path of a .gguf file or of a folder with safetensors, and synthetic:SEED")
+		return &usageError{weights.ErrMissing}
 	case (o.Prompt == "") == (f.tokens == ""):
 		return usagef("want one of --prompt and --tokens")
 	case o.MaxTokens < 1:

@@ -145,3 +145,33 @@ func TestProfileWritesAFile(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishedModelsAnswerAlike: a bucket's weights are those that were put in.
+func TestPublishedModelsAnswerAlike(t *testing.T) {
+	path, url := speakingModel(t), "file://"+filepath.ToSlash(t.TempDir())
+	var out, said bytes.Buffer
+	if code := Main([]string{"publish", url, "--model", path}, &out, &said); code != exitOK || out.Len() > 0 || said.Len() == 0 {
+		t.Fatalf("exit code %d, %s%s", code, out.String(), said.String())
+	}
+	args := []string{"--tokens", "1,2,3", "--max-tokens", "8", "--output", "json", "--model"}
+	var from [2]generate.Answer
+	for i, location := range []string{path, url} {
+		text, _ := generated(t, append(slices.Clone(args), location)...)
+		if err := json.Unmarshal([]byte(text), &from[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(from[0].Tokens) == 0 || !slices.Equal(from[0].Tokens, from[1].Tokens) {
+		t.Errorf("the file answers %v, the bucket %v", from[0].Tokens, from[1].Tokens)
+	}
+	for want, args := range map[string][]string{
+		"--model is missing":             {url},
+		`bucket "/tmp/x" is no URL`:      {"/tmp/x", "--model", path},
+		"spotserve publish takes 1 argu": {"--model", path},
+	} {
+		said.Reset()
+		if code := Main(append([]string{"publish"}, args...), &out, &said); code != exitUsage || !strings.Contains(said.String(), want) {
+			t.Errorf("%q: exit code %d, %s, want %s", args, code, said.String(), want)
+		}
+	}
+}

@@ -29,7 +29,7 @@ and latency profile.`,
 		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if model.Location == "" {
-				return usagef("--model is missing: allowed are the path of a .gguf file or of a folder with safetensors, and synthetic:SEED")
+				return &usageError{weights.ErrMissing}
 			}
 			o.MemoryBytes = int64(memoryGB * 1e9)
 			return a.measure(cmd.Context(), &model, o, out)

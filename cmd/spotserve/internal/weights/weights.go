@@ -16,6 +16,12 @@ import (
 	"github.com/spotserve/spotserve/engine/tokenizer"
 )
 
+// Allowed is what the location of weights may be.
+const Allowed = "the path of a .gguf file or of a folder with safetensors, the URL of a bucket, or synthetic:SEED"
+
+// ErrMissing says that no model is named.
+var ErrMissing = errors.New("--model is missing: allowed is " + Allowed)
+
 // Flags name a model.
 type Flags struct {
 	Location string
@@ -29,7 +35,7 @@ const usualShape = "layers=8,hidden=256,heads=8,kv_heads=4,ffn=704,vocabulary=40
 
 // Add adds the flags.
 func (f *Flags) Add(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.Location, "model", "m", "", "weights: the path of a .gguf file or of a folder with safetensors, or synthetic:SEED")
+	fs.StringVarP(&f.Location, "model", "m", "", "weights: "+Allowed)
 	fs.StringVar(&f.shape, "shape", usualShape, "shape of synthetic weights: "+strings.Join(keys, ", "))
 	fs.IntVar(&f.leaves, "leaves", 0, "parts to cut a layer into, the largest tensor degree: a power of two (default: the largest up to 8)")
 	fs.BoolVar(&f.bf16, "bf16", false, "round the matrices of a file to bfloat16")
@@ -38,7 +44,7 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 // Open opens the model. The caller closes it.
 func (f *Flags) Open() (model.Source, error) {
 	if f.Location == "" {
-		return nil, fmt.Errorf("--model is missing: allowed are the path of a .gguf file or of a folder with safetensors, and synthetic:SEED")
+		return nil, ErrMissing
 	}
 	o := checkpoint.Options{BF16: f.bf16, Leaves: f.leaves}
 	if strings.HasPrefix(f.Location, checkpoint.Synthetic) {
