@@ -2,7 +2,10 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"maps"
 	"math/bits"
 	"slices"
@@ -257,7 +260,11 @@ func (m *Mesh) lost(device int, peer Peer, err error) {
 		return
 	}
 	reason := fmt.Errorf("%w: %s: %w", ErrPeer, peer, err)
-	m.server.options.Log.Info("link of a pipeline broke",
+	level := slog.LevelInfo
+	if errors.Is(err, ErrEpoch) || errors.Is(err, io.EOF) {
+		level = slog.LevelDebug // the peer has gone on to another plan; if it has died, steps fail
+	}
+	m.server.options.Log.Log(m.ctx, level, "link of a pipeline broke",
 		"run", m.run, "epoch", m.epoch, "device", m.local(device), "peer", peer, "error", err)
 	for _, number := range slices.Sorted(maps.Keys(m.pipelines)) {
 		members := m.pipelines[number]

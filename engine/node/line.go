@@ -251,6 +251,7 @@ func (l *line) submit(op engineop.Compute) {
 		switch {
 		case l.ctx.Err() != nil: // halted: nobody waits for it
 		case err != nil:
+			l.node.log.Warn("a step has failed", "epoch", l.epoch, "step", j.step.String(), "error", err)
 			l.node.emit(engineop.ComputeFailed{Epoch: op.Epoch, Pipeline: op.Pipeline, Group: op.Group, Step: op.Step, Reason: err.Error()})
 		default:
 			l.node.emit(engineop.Computed{Epoch: op.Epoch, Pipeline: op.Pipeline, Group: op.Group, Step: op.Step, Tokens: tokens})
