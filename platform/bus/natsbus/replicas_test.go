@@ -81,7 +81,7 @@ func (c *cluster) info(stream string) *jetstream.StreamInfo {
 func TestAClusterKeepsTheOrder(t *testing.T) {
 	c := newCluster(t)
 	b := c.connect(3)
-	through(t, b, 8000, sync.OnceFunc(func() {
+	through(t, b, 5000, sync.OnceFunc(func() {
 		leader := c.info(string(bus.Runs)).Cluster.Leader
 		if err := c.servers[leader[0]-'a'].Shutdown(); err != nil {
 			t.Error(err)
