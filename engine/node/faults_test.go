@@ -14,6 +14,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/core/migrate"
 	"github.com/spotserve/spotserve/core/topology"
 )
 
@@ -265,5 +266,30 @@ func TestAPeerDiesInAStep(t *testing.T) {
 			s.decode(30)
 			s.mustBeRight(all)
 		})
+	}
+}
+
+// TestWhoComputesGoesFirst: what is kept for a node that does not come for it makes
+// room for the cache of a step.
+func TestWhoComputesGoesFirst(t *testing.T) {
+	config := tiny()
+	s := newSite(t, config)
+	memory := config.WeightBytes() + 1<<17 // of pages, too
+	s.start("node-0", func(o *Options) { o.Memory = memory })
+	s.start("node-1")
+	all := s.ask(6)
+	s.reshape(shape(2, 1, 1), devices(0, 1, 2))
+	s.begin(shape(1, 2, 1), devices(0, 1, 2), func(node string, part *event.ApplyMigration) {
+		for layer := config.Layers / 2; layer < config.Layers && node == "node-0"; layer++ {
+			part.Steps = append(part.Steps, migrate.Step{
+				Kind: migrate.ModelContext, Layer: layer, Leaves: 1<<config.Leaves - 1, From: topology.Device{Node: node}, To: topology.Device{Node: "nobody"},
+			})
+		}
+	})
+	s.up()
+	s.decode(30)
+	s.mustBeRight(all)
+	if left := s.nodes["node-0"].Stats().WeightBytes; left >= config.WeightBytes() {
+		t.Errorf("%d bytes of weights are left: memory was not short, which proves nothing", left)
 	}
 }
