@@ -301,3 +301,35 @@ func FuzzReadRequestsCSV(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadPrompts(f *testing.F) {
+	f.Add(`{"prompt": "The capital", "max_tokens": 16}`)
+	f.Add(`{"tokens": [1, 450]}` + "\n" + `{"prompt": "\ud800"}`)
+	f.Add(`{"tokens": [1e99]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := readPrompts("f", strings.NewReader(text))
+		if checkFileError(t, err); err != nil {
+			return
+		}
+		for _, p := range list {
+			if (p.text == "") == (len(p.tokens) == 0) || p.bound() < 1 || p.maxTokens < 0 || p.maxTokens > maxTokens {
+				t.Errorf("%q is read as %+v", text, p)
+			}
+		}
+	})
+}
+
+func FuzzReadMeasured(f *testing.F) {
+	text, err := measurement().YAML()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(text))
+	f.Add("source: x\nprofile: {name: x}\ntransformer: {weights: ''}")
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := readMeasured("f", strings.NewReader(text))
+		if checkFileError(t, err); err == nil {
+			checkProfile(t, m.Profile.profile())
+		}
+	})
+}
