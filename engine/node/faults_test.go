@@ -293,3 +293,25 @@ func TestWhoComputesGoesFirst(t *testing.T) {
 		t.Errorf("%d bytes of weights are left: memory was not short, which proves nothing", left)
 	}
 }
+
+// TestWeightsThatNobodyComesFor do not keep a plan from being carried out for long.
+func TestWeightsThatNobodyComesFor(t *testing.T) {
+	config := tiny()
+	s := newSite(t, config)
+	s.start("node-0", func(o *Options) { o.Memory = config.WeightBytes()*5/8 + 1<<19 })
+	s.start("node-1")
+	all := s.ask(2)
+	there, back := devices(0, 1, 2), []topology.Device{{Node: "node-1"}, {Node: "node-0"}}
+	s.reshape(shape(1, 2, 1), there)
+	s.decode(2)
+	s.begin(shape(1, 2, 1), back, func(node string, part *event.ApplyMigration) {
+		for layer := 0; layer < config.Layers/2 && node == "node-0"; layer++ {
+			part.Steps = append(part.Steps, migrate.Step{
+				Kind: migrate.ModelContext, Layer: layer, Leaves: 1<<config.Leaves - 1, From: topology.Device{Node: node}, To: topology.Device{Node: "nobody"},
+			})
+		}
+	})
+	s.up()
+	s.decode(30)
+	s.mustBeRight(all)
+}

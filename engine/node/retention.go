@@ -162,6 +162,13 @@ func (n *Node) yield() bool {
 	return left > 0
 }
 
+// awaited reports whether others are still to fetch something from here.
+func (n *Node) awaited() bool {
+	n.kept.mu.Lock()
+	defer n.kept.mu.Unlock()
+	return len(n.kept.sends) > 0
+}
+
 // clear drops everything.
 func (n *Node) clear() {
 	n.kept.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,13 +117,17 @@ func (t *transfer) insist(load func() error) {
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
+		level := slog.LevelError
 		if errors.Is(err, arena.ErrFull) {
 			err = fmt.Errorf("%w; the plan has %d bytes of weights here", err, t.weightBytes())
 			if time.Since(began) > fetchedWithin && t.yield() {
 				continue
 			}
+			if t.awaited() {
+				level = slog.LevelDebug
+			}
 		}
-		t.log.Error("weights cannot be had; try again", "epoch", t.duty.epoch, "in", pause, "error", err)
+		t.log.Log(t.ctx, level, "weights cannot be had; try again", "epoch", t.duty.epoch, "in", pause, "error", err)
 		select {
 		case <-time.After(pause):
 		case <-t.ctx.Done():
