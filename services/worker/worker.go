@@ -1,8 +1,12 @@
 // Package worker is the worker as a service: for every run it drives the cores
-// (core/worker) of the nodes that it stands for, with the profiled engine. That
-// engine computes nothing: it takes the modelled time of everything it is told
-// to do, engine start and loading of weights included, scaled by the run's time
-// scale.
+// (core/worker) of the nodes that it stands for.
+//
+// In a profiled run nothing is computed: everything takes its modelled time, engine
+// start and loading of weights included, scaled by the run's time scale. In a
+// measured run each node has an engine (engine/node) that fetches weights and KV
+// cache from those of other nodes, whose addresses are in the bus's key-value
+// bucket, and computes tokens with them. It lives as long as the node's place in
+// the run: whoever joins again begins with nothing.
 package worker
 
 import (
