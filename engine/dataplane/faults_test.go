@@ -74,8 +74,9 @@ func TestFetchSurvivesFaultsAtAnyByte(t *testing.T) {
 		places = append(places, header+dataplane.ChunkBytes+i)
 	}
 	slices.Sort(places)
-	// A flipped length may make the receiver wait for what does not come.
-	short := func(o *dataplane.Options) { o.Timeout = 500 * time.Millisecond }
+	// A flipped length may make the receiver wait for what does not come. A slow
+	// machine may miss such a time without any fault, so there are attempts enough.
+	short := func(o *dataplane.Options) { o.Timeout, o.Attempts = 500*time.Millisecond, 20 }
 	for _, at := range slices.Compact(places) {
 		if at < 0 || at >= down {
 			continue
@@ -92,8 +93,8 @@ func TestFetchSurvivesFaultsAtAnyByte(t *testing.T) {
 			if err != nil || !bytes.Equal(dst, data) {
 				t.Fatalf("%s at byte %d: %v, right bytes: %t", name, at, err, bytes.Equal(dst, data))
 			}
-			if name == "cut" && p.count() != 2 {
-				t.Errorf("cut at byte %d: %d connections, want 2", at, p.count())
+			if name == "cut" && p.count() < 2 {
+				t.Errorf("cut at byte %d: %d connections, want another one", at, p.count())
 			}
 			// No chunk was fetched again that had arrived whole.
 			if len(starts) != frames || !slices.IsSorted(starts) {
