@@ -110,7 +110,7 @@ func (c *conductor) change(at site, n int) {
 	without := c.chosen
 	plans = c.plans
 	c.add(name)
-	wait := c.past(c.clock.Now().Add(time.Second))
+	wait := c.past(c.clock.Now().Add(10 * time.Second)) // it changes nothing where the list has the same again
 	c.await("the node is in use, or not needed", func() bool { return c.serves(plans) || wait() })
 	c.t.Logf("change %d: %s goes %s: %s, %s, %s", n, name, how, before.Config, without.Config, c.chosen.Config)
 }
