@@ -166,6 +166,9 @@ const (
 	lastPause  = 30 * time.Second
 )
 
+// errEngine says that a node has no engine to compute with.
+var errEngine = errors.New("the engine")
+
 // playNode drives a node through a run. Where the run was in progress before
 // this process, where the planner went on without it, and where something broke
 // it off, NATS that is away for longer than a message waits for example, it
@@ -182,7 +185,9 @@ func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node s
 			pause = firstPause
 			continue
 		}
-		c.breakOff(shift)
+		if !errors.Is(err, actor.ErrGaveUp) && !errors.Is(err, errEngine) {
+			c.breakOff(shift) // of the bus, which all nodes share
+		}
 		s.Log.Warn("join a run again that broke off", "run", r.Run, "node", node, "in", pause, "error", err)
 		select {
 		case <-time.After(pause):
@@ -233,7 +238,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		e, err := s.openEngine(ctx, r, node, log)
 		if err != nil {
 			input.Stop()
-			return fmt.Errorf("engine of run %s: %w", r.Run, err)
+			return fmt.Errorf("%w of run %s does not open: %w", errEngine, r.Run, err)
 		}
 		computes = e
 		state.Tokenize(e.tokenizer)
