@@ -33,7 +33,11 @@ func synthetic(t model.DType) (func(model.BlobID) []byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cluster.Load(source)
+	all, err := cluster.Load(source)
+	if err != nil {
+		return nil, err
+	}
+	return all.Blob, nil
 }
 
 // whole is all of hundred in one shard.

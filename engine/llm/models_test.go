@@ -49,12 +49,12 @@ func weights(t testing.TB, c model.Config) func(model.BlobID) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := cluster.Load(source)
+	all, err := cluster.Load(source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded.Store(key, b)
-	return b
+	loaded.Store(key, all.Blob)
+	return all.Blob
 }
 
 func newCluster(t testing.TB, c model.Config, pipeline, tensor int, cpu kernel.Options) *cluster.Cluster {

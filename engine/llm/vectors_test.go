@@ -47,14 +47,15 @@ func TestAgainstIndependentImplementations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			blob, err := cluster.Load(source)
+			weights, err := cluster.Load(source)
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer weights.Close()
 			all := cuts(v.Config)
 			for _, x := range []cut{all[0], all[len(all)-1]} {
 				k, err := cluster.New(cluster.Options{
-					Config: v.Config, Blob: blob, Pipeline: x.pipeline, Tensor: x.tensor, CPU: kernel.Options{Threads: 1}, KVBytes: 64 << 20,
+					Config: v.Config, Blob: weights.Blob, Pipeline: x.pipeline, Tensor: x.tensor, CPU: kernel.Options{Threads: 1}, KVBytes: 64 << 20,
 				})
 				if err != nil {
 					t.Fatal(err)

@@ -397,12 +397,13 @@ func (s *site) ask(n int) []*request {
 // mustBeRight compares answers with those of a model that was never cut.
 func (s *site) mustBeRight(all []*request) {
 	s.t.Helper()
-	blob, err := cluster.Load(s.source)
+	weights, err := cluster.Load(s.source)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	defer weights.Close()
 	for _, r := range all {
-		whole, err := cluster.New(cluster.Options{Config: s.config, Blob: blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 24})
+		whole, err := cluster.New(cluster.Options{Config: s.config, Blob: weights.Blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 24})
 		if err != nil {
 			s.t.Fatal(err)
 		}

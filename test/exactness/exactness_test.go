@@ -133,13 +133,14 @@ func (c *conductor) mustBeRight() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	blob, err := cluster.Load(source)
+	weights, err := cluster.Load(source)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	defer weights.Close()
 	wrong := 0
 	for id, r := range c.asked {
-		whole, err := cluster.New(cluster.Options{Config: config, Blob: blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 28})
+		whole, err := cluster.New(cluster.Options{Config: config, Blob: weights.Blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 28})
 		if err != nil {
 			c.t.Fatal(err)
 		}

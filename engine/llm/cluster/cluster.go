@@ -4,10 +4,12 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/spotserve/spotserve/engine/arena"
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/kv"
 	"github.com/spotserve/spotserve/engine/llm"
@@ -17,7 +19,7 @@ import (
 // Options say how a model is cut and what it is computed with.
 type Options struct {
 	Config model.Config
-	// Blob returns the weights of a leaf; see llm.Options. Load makes one.
+	// Blob returns the weights of a leaf; see llm.Options. Weights have one.
 	Blob func(model.BlobID) []byte
 	// Pipeline is P, the stages of ceil(layers/P) layers; 0 is 1.
 	Pipeline int
@@ -42,22 +44,42 @@ type stage struct {
 	comms  []llm.Comm
 }
 
-// Load reads all weights of a source into memory.
-func Load(source model.Source) (func(model.BlobID) []byte, error) {
+// Weights are all of a model, in memory outside the Go heap.
+type Weights struct {
+	block *arena.Block
+	blobs map[model.BlobID][]byte
+}
+
+// Load reads all weights of a source. The caller closes them, after the clusters
+// that compute with them.
+func Load(source model.Source) (*Weights, error) {
 	c := source.Config()
-	blobs := make(map[model.BlobID][]byte, c.Layers*c.Leaves)
+	// One block for all: memory is read fastest from huge pages, and a blob alone
+	// may be too small for some.
+	block, err := arena.New(0).Alloc(c.WeightBytes())
+	if err != nil {
+		return nil, err
+	}
+	w := &Weights{block: block, blobs: make(map[model.BlobID][]byte, c.Layers*c.Leaves)}
+	rest := block.Bytes()
 	for layer := range c.Layers {
 		for leaf := range c.Leaves {
 			id := model.BlobID{Layer: layer, Leaf: leaf}
-			b := make([]byte, c.BlobBytes(id))
-			if err := source.ReadBlob(id, b); err != nil {
-				return nil, err
+			n := c.BlobBytes(id)
+			if err := source.ReadBlob(id, rest[:n:n]); err != nil {
+				return nil, errors.Join(err, block.Free())
 			}
-			blobs[id] = b
+			w.blobs[id], rest = rest[:n:n], rest[n:]
 		}
 	}
-	return func(id model.BlobID) []byte { return blobs[id] }, nil
+	return w, nil
 }
+
+// Blob returns a blob; nil if the model has no such.
+func (w *Weights) Blob(id model.BlobID) []byte { return w.blobs[id] }
+
+// Close gives the memory back.
+func (w *Weights) Close() { _ = w.block.Free() } // unmapping what was mapped does not fail
 
 // New cuts a model. The caller closes the cluster.
 func New(o Options) (*Cluster, error) {

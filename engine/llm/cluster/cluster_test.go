@@ -29,11 +29,12 @@ func options(t *testing.T, c model.Config) cluster.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob, err := cluster.Load(source)
+	weights, err := cluster.Load(source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cluster.Options{Config: c, Blob: blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 20}
+	t.Cleanup(weights.Close)
+	return cluster.Options{Config: c, Blob: weights.Blob, CPU: kernel.Options{Threads: 1}, KVBytes: 1 << 20}
 }
 
 // ranks calls f for all ranks at once.

@@ -64,14 +64,15 @@ func Run(ctx context.Context, o Options) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	blob, err := cluster.Load(o.Model)
+	weights, err := cluster.Load(o.Model)
 	if err != nil {
 		return Answer{}, err
 	}
+	defer weights.Close()
 	c := o.Model.Config()
 	longest := min(len(prompt)+o.MaxTokens, c.Context)
 	machine, err := cluster.New(cluster.Options{
-		Config: c, Blob: blob, Pipeline: o.Pipeline, Tensor: o.Tensor,
+		Config: c, Blob: weights.Blob, Pipeline: o.Pipeline, Tensor: o.Tensor,
 		CPU:     kernel.Options{Threads: cmp.Or(o.Threads, max(1, runtime.GOMAXPROCS(0)/max(1, o.Tensor)))},
 		KVBytes: int64(longest+kv.PageTokens) * c.KVBytesPerToken(),
 	})
