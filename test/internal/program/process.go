@@ -5,13 +5,17 @@ package program
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spotserve/spotserve/platform/testsecret"
 )
 
 // patience is far longer than anything here takes, also on a busy machine.
@@ -41,7 +45,8 @@ func Start(t testing.TB, dir string, env []string, file string, args ...string) 
 		}
 	}
 	p.cmd.Env = append(p.cmd.Env, env...)
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.Stdout, &p.Stderr
+	kept := testsecret.Keep(t, filepath.Base(file))
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, io.MultiWriter(&p.Stdout, kept), io.MultiWriter(&p.Stderr, kept)
 	p.cmd.SysProcAttr = attributes()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
