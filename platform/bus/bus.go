@@ -13,6 +13,8 @@
 //   - A message whose ID was published to the stream within the deduplication
 //     window is dropped. That is a convenience, not a guarantee to build on.
 //   - Nobody changes a payload once it was published: readers share it.
+//   - A message keeps its trace context, as far as that is no longer than
+//     MaxTraceContext.
 package bus
 
 import (
@@ -44,6 +46,17 @@ type Message struct {
 	Data      []byte
 	Seq       uint64 // position in the stream
 	Published time.Time
+	TraceContext
+}
+
+// TraceContext says which trace a message belongs to, in the forms of the W3C. It
+// decides nothing: a message means the same with and without it. Empty strings say
+// nothing.
+type TraceContext struct {
+	// Trace is a traceparent: what brought the message about.
+	Trace string
+	// Baggage is a list of key=value, for what one traceparent cannot say.
+	Baggage string
 }
 
 // Outgoing is a message to publish.
@@ -51,6 +64,19 @@ type Outgoing struct {
 	Subject string
 	Data    []byte
 	ID      string // for deduplication; may be empty
+	TraceContext
+}
+
+// MaxTraceContext bounds the trace context of a message, in bytes. What is longer
+// is left out.
+const MaxTraceContext = 16 << 10
+
+// Bounded is what of t a message carries.
+func (t TraceContext) Bounded() TraceContext {
+	if len(t.Trace)+len(t.Baggage) > MaxTraceContext {
+		return TraceContext{}
+	}
+	return t
 }
 
 // Position says where a reader starts.

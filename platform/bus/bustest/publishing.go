@@ -29,6 +29,7 @@ var publishing = map[string]func(*testing.T, New){
 	"PurgeRemovesWhatMatches":   purgeRemovesWhatMatches,
 	"PurgeBeforeKeepsTheRest":   purgeBeforeKeepsTheRest,
 	"PublishedIsTheTimeOfStore": publishedIsTheTimeOfStore,
+	"TraceContextIsKept":        traceContextIsKept,
 }
 
 func publishKeepsOrder(t *testing.T, open New) {

@@ -95,7 +95,9 @@ func (l *log) store(m bus.Outgoing) uint64 {
 	}
 	seq := l.next
 	l.next++
-	l.messages = append(l.messages, bus.Message{Subject: m.Subject, Data: m.Data, Seq: seq, Published: now})
+	l.messages = append(l.messages, bus.Message{
+		Subject: m.Subject, Data: m.Data, Seq: seq, Published: now, TraceContext: m.Bounded(),
+	})
 	l.wakeAll()
 	return seq
 }

@@ -20,7 +20,8 @@ func (b *Bus) Append(ctx context.Context, m bus.Outgoing, last uint64) (seq uint
 	if _, err := bus.StreamOf(m.Subject); err != nil {
 		return 0, err
 	}
-	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
+	msg := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: make(nats.Header)}
+	putTrace(msg.Header, m.TraceContext)
 	id := m.ID
 	if id == "" {
 		// A message whose answer was lost with its connection is sent again;

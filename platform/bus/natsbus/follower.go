@@ -117,7 +117,9 @@ func (f *follower) release(c *conn) {
 }
 
 func message(m jetstream.Msg, at *jetstream.MsgMetadata) bus.Message {
-	return bus.Message{Subject: m.Subject(), Data: m.Data(), Seq: at.Sequence.Stream, Published: at.Timestamp}
+	return bus.Message{
+		Subject: m.Subject(), Data: m.Data(), Seq: at.Sequence.Stream, Published: at.Timestamp, TraceContext: traceOf(m.Headers()),
+	}
 }
 
 func setFilters(config *jetstream.ConsumerConfig, filters []string) {

@@ -185,7 +185,9 @@ func (b *Bus) Newest(ctx context.Context, s bus.Stream, filter string) (m bus.Me
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		} else if err == nil {
-			m, found = bus.Message{Subject: raw.Subject, Data: raw.Data, Seq: raw.Sequence, Published: raw.Time}, true
+			m, found = bus.Message{
+				Subject: raw.Subject, Data: raw.Data, Seq: raw.Sequence, Published: raw.Time, TraceContext: traceOf(raw.Header),
+			}, true
 		}
 		return err
 	})

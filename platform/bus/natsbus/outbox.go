@@ -116,10 +116,12 @@ func (o *outbox) put(ctx, open context.Context, m bus.Outgoing, stored chan<- ou
 // would not mend.
 func (o *outbox) send(e *entry, number uint64) error {
 	e.sent = time.Now()
+	header := nats.Header{nats.MsgIdHdr: {e.id}}
+	putTrace(header, e.m.TraceContext)
 	err := o.conn.nc.PublishMsg(&nats.Msg{
 		Subject: e.m.Subject,
 		Reply:   o.inbox + strconv.FormatUint(number, 36),
-		Header:  nats.Header{nats.MsgIdHdr: {e.id}},
+		Header:  header,
 		Data:    e.m.Data,
 	})
 	if errors.Is(err, nats.ErrMaxPayload) {
