@@ -194,6 +194,7 @@ func (m *MetaContextManager) timer(name string) {
 
 // lose takes nodes out.
 func (m *MetaContextManager) lose(nodes []string) {
+	m.totals.missed += m.missed(nodes)
 	for _, stay := range m.fleet.Lose(nodes, m.emit.Now) {
 		m.account(stay)
 	}

@@ -12,6 +12,7 @@ import (
 
 // goal is a reconfiguration that the announced changes call for.
 type goal struct {
+	cause       Cause
 	at          vtime.Time // of the event behind it
 	acquisition bool       // serve until at; else be through by at
 	stopping    []int      // pipelines that have to stop for it
@@ -35,20 +36,20 @@ func (g goal) stop() vtime.Time {
 func (m *MetaContextManager) goal() (goal, bool) {
 	now := m.emit.Now
 	if m.deployed.broken {
-		return m.toward(m.aim(m.fleet.Staying(), now, nil), now, false), true
+		return m.toward(m.aim(m.fleet.Staying(), now, nil), now, false).because(Failure), true
 	}
 	if leaving := m.fleet.Leaving(); len(leaving) > 0 {
 		if g, ok := m.goalOfLeaving(leaving); ok {
-			return g, true
+			return g.because(Preemption), true
 		}
 	}
 	// What was planned for an event ahead is not undone before the event.
 	if t := m.aim(m.fleet.Staying(), max(now, m.change.goal.at), nil); m.needed(t) {
-		return m.toward(t, now, true), true
+		return m.toward(t, now, true).because(Improvement), true
 	}
 	for _, at := range m.moments() {
 		if t := m.aim(m.fleet.Expected(at), at, nil); m.needed(t) {
-			return m.toward(t, at, true), true
+			return m.toward(t, at, true).because(Improvement), true
 		}
 	}
 	return goal{}, false

@@ -48,7 +48,8 @@ type MetaContextManager struct {
 	phase    phase
 	deployed deployment
 	change   change
-	adding   bool // a change that stops nobody waits for its instances
+	cause    Cause // of the newest plan
+	adding   bool  // a change that stops nobody waits for its instances
 	asked    provisioning
 
 	draining bool
@@ -66,6 +67,8 @@ type totals struct {
 	served        int
 	dropped       int // requests that the artifact would have dropped
 	changed       int // tokens that were told with another value
+	missed        int // deadlines
+	caches        int // interrupted batches whose KV cache was given up
 	usd           float64
 }
 

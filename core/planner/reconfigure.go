@@ -169,6 +169,9 @@ func (m *MetaContextManager) inherit(heirs []heir, plan migrate.Plan) (resume ma
 			// unserved, and end with the run.
 			m.totals.dropped += len(h.ids)
 		default:
+			if h.to >= 0 {
+				m.totals.caches++
+			}
 			m.requests.Requeue(h.ids)
 			requeued += len(h.ids)
 		}
@@ -246,6 +249,10 @@ func (m *MetaContextManager) startPipeline(index int, plan migrate.Plan) {
 // announce tells the decision and the plan as facts.
 func (m *MetaContextManager) announce(t target, before deployment, plan migrate.Plan, resumed, requeued int) {
 	d := &m.deployed
+	m.cause = m.change.goal.cause
+	if m.plans == 1 {
+		m.cause = Start
+	}
 	chosen := event.ConfigChosen{
 		Epoch: d.epoch, Config: d.config, BatchLimit: d.room.Limit, ChangeAt: m.change.goal.at,
 		DevicesChanged: before.changedDevices(d.placements), GPUs: t.gpus,
