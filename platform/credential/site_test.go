@@ -108,9 +108,9 @@ func write(t *testing.T, path, text string, mode os.FileMode) string {
 }
 
 // seed is a new nkey seed and its public key.
-func seed(t *testing.T, make func() (nkeys.KeyPair, error)) (seed, public string) {
+func seed(t *testing.T, create func() (nkeys.KeyPair, error)) (seed, public string) {
 	t.Helper()
-	pair, err := make()
+	pair, err := create()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,12 @@ const DefaultStore = "sqlite:spotserve-data/store.db"
 
 // NATSFlag adds --nats, the URL for Connect.
 func NATSFlag(fs *pflag.FlagSet) *string {
-	return fs.String("nats", DefaultNATS, "URL of the NATS server with JetStream, nats://[user:password@]host:port")
+	return fs.String("nats", DefaultNATS, "URL of the NATS server with JetStream, nats://host:port or tls://host:port, with user@ or user:password@ before the host where it has such users")
 }
 
 // StoreFlag adds --store, the URL of the SQL store.
 func StoreFlag(fs *pflag.FlagSet) *string {
-	return fs.String("store", DefaultStore, "SQL store, sqlite:PATH or clickhouse://user:password@host:9000/database")
+	return fs.String("store", DefaultStore, "SQL store, sqlite:PATH or clickhouse://user[:password]@host:9000/database")
 }
 
 // mostReplicas is JetStream's limit.
@@ -47,7 +47,9 @@ func CheckStreamReplicas(n int) error {
 // be about to elect who does.
 func (p *Process) Connect(ctx context.Context, name, url string) (b bus.Bus, err error) {
 	err = bus.Insist(ctx, p.Log, func(ctx context.Context) (err error) {
-		b, err = natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-" + name, Replicas: p.replicas, Log: p.Log})
+		b, err = natsbus.Connect(ctx, natsbus.Options{
+			URL: url, Credentials: p.Credentials, Name: "spotserve-" + name, Replicas: p.replicas, Log: p.Log,
+		})
 		return err
 	})
 	if err != nil {

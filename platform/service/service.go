@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spotserve/spotserve/platform/config"
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/obs"
 )
@@ -31,7 +32,8 @@ type Service struct {
 	Name string // of the program
 	Does string // one sentence for --help
 	// Flags adds the service's own flags to those that every service has:
-	// config, log-level, log-format, metrics-listen and stream-replicas.
+	// config, log-level, log-format, metrics-listen, stream-replicas and those of
+	// its credentials.
 	Flags func(*pflag.FlagSet)
 	// Setup connects to what the service needs and adds its actors to the
 	// group. The context ends with the process, on a signal for example.
@@ -44,6 +46,9 @@ type Process struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
 	Ready   *obs.Readiness
+	// Credentials are the files that the process proves itself with; they were
+	// checked.
+	Credentials credential.Files
 
 	replicas int
 	atExit   []func() error
@@ -81,7 +86,7 @@ func (s Service) Main() int {
 // Run is Main without signals: it runs the service until the context ends, and
 // writes the log and what is wrong to stderr.
 func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
-	opts, replicas, err := s.parse(args, stderr)
+	given, err := s.parse(args, stderr)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return 0
@@ -89,8 +94,11 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\nsee %s --help\n", s.Name, err, s.Name)
 		return exitUsage
 	}
-	p := &Process{Log: opts.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{}, replicas: replicas}
-	err = s.run(ctx, p, opts)
+	p := &Process{
+		Log: given.obs.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{},
+		Credentials: given.credentials, replicas: given.replicas,
+	}
+	err = s.run(ctx, p, given.obs)
 	slices.Reverse(p.atExit)
 	for _, f := range p.atExit {
 		err = errors.Join(err, f())
@@ -102,8 +110,15 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 	return 0
 }
 
-// parse reads all settings.
-func (s Service) parse(args []string, stderr io.Writer) (opts obs.Options, replicas int, err error) {
+// settings are those that every service has.
+type settings struct {
+	obs         obs.Options
+	replicas    int
+	credentials credential.Files
+}
+
+// parse reads all settings and checks the credentials.
+func (s Service) parse(args []string, stderr io.Writer) (given settings, err error) {
 	fs := pflag.NewFlagSet(s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
@@ -112,18 +127,19 @@ func (s Service) parse(args []string, stderr io.Writer) (opts obs.Options, repli
 	}
 	fs.String(config.FileFlag, "", "config file in YAML, whose keys are the names of these flags")
 	s.Flags(fs)
-	opts.AddFlags(fs)
-	StreamReplicasFlag(fs, &replicas)
+	given.obs.AddFlags(fs)
+	given.credentials.AddFlags(fs)
+	StreamReplicasFlag(fs, &given.replicas)
 	if err := fs.Parse(args); err != nil {
-		return opts, replicas, err
+		return given, err
 	}
 	if fs.NArg() > 0 {
-		return opts, replicas, fmt.Errorf("unexpected argument %q: all settings are flags", fs.Arg(0))
+		return given, fmt.Errorf("unexpected argument %q: all settings are flags", fs.Arg(0))
 	}
 	if _, err := config.Load(fs, config.Options{EnvPrefix: EnvPrefix}); err != nil {
-		return opts, replicas, err
+		return given, err
 	}
-	return opts, replicas, CheckStreamReplicas(replicas)
+	return given, errors.Join(CheckStreamReplicas(given.replicas), given.credentials.Check())
 }
 
 // run returns when all actors have.

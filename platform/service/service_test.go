@@ -104,6 +104,8 @@ func TestRun(t *testing.T) {
 		{name: "bad setting", args: []string{"--config=no-such.yaml"}, code: 2, stderr: "sampler: no-such.yaml: cannot read the config file"},
 		{name: "too many replicas", args: []string{"--stream-replicas=6"}, code: 2, stderr: "sampler: --stream-replicas 6: allowed are 1 to 5, and 0"},
 		{name: "fewer replicas than none", args: []string{"--stream-replicas=-1"}, code: 2, stderr: "sampler: --stream-replicas -1: allowed are 1 to 5, and 0"},
+		{name: "no such credentials", args: []string{"--nats-nkey=no-such.nk"}, code: 2, stderr: "sampler: --nats-nkey no-such.nk: cannot be read: no such file"},
+		{name: "half a pair", args: []string{"--tls-cert=a"}, code: 2, stderr: "sampler: --tls-cert and --tls-key: one of them is given"},
 		{name: "bad address", args: []string{"--metrics-listen=nowhere"}, code: 1, stderr: "--metrics-listen nowhere: want host:port of this host"},
 	}
 	for _, tt := range tests {

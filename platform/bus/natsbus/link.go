@@ -24,13 +24,17 @@ type conn struct {
 
 // dial makes a connection. It does not reconnect: that is the link's part.
 func dial(o Options) (*conn, error) {
+	urls, login, err := o.login()
+	if err != nil {
+		return nil, err
+	}
 	c := &conn{lost: make(chan struct{})}
-	options := []nats.Option{
+	options := append(login,
 		nats.Name(o.Name),
 		nats.NoReconnect(),
-		nats.Timeout(2 * time.Second),
+		nats.Timeout(2*time.Second),
 		// A server that is gone without a word is missed after 20 seconds.
-		nats.PingInterval(10 * time.Second),
+		nats.PingInterval(10*time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
@@ -41,12 +45,8 @@ func dial(o Options) (*conn, error) {
 				nc.Close()
 			}
 		}),
-	}
-	if o.InProcess != nil {
-		options = append(options, nats.InProcessServer(o.InProcess))
-	}
-	var err error
-	if c.nc, err = nats.Connect(o.URL, options...); err != nil {
+	)
+	if c.nc, err = nats.Connect(urls, options...); err != nil {
 		return nil, err
 	}
 	if c.js, err = jetstream.New(c.nc); err != nil {
@@ -155,12 +155,19 @@ func (l *link) keep(ctx context.Context, attach func(*conn)) {
 
 // redial dials until it gets a connection or ctx ends; then it returns nil.
 func redial(ctx context.Context, o Options, log *slog.Logger) *conn {
+	said := ""
 	for wait := firstPause; ctx.Err() == nil; wait = longer(wait) {
 		c, err := dial(o)
 		if err == nil {
 			return c
 		}
-		log.Debug("bus cannot connect", "error", err)
+		// A server that is away comes back; what has a hint needs a person.
+		if hint := o.hint(err); hint != "" && hint != said {
+			log.Error("bus cannot connect", "error", err, "hint", hint)
+			said = hint
+		} else {
+			log.Debug("bus cannot connect", "error", err)
+		}
 		pause(ctx, wait)
 	}
 	return nil

@@ -7,6 +7,7 @@
 package natsbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+	"github.com/spotserve/spotserve/platform/credential"
 )
 
 // Options are the settings of a bus.
@@ -30,6 +32,13 @@ type Options struct {
 	InProcess nats.InProcessConnProvider
 	// Name is the connection's, in the server's reports.
 	Name string
+
+	// Credentials are the files of this process's user. With an authority in them
+	// no connection is in plain text, whatever the URL's scheme.
+	Credentials credential.Files
+	// User and Password, if set, are what a server in this process made up for it;
+	// they go before Credentials.
+	User, Password string
 
 	// FirstSeq is the sequence of the first message of a stream that is not
 	// there yet; 0: 1.
@@ -104,9 +113,13 @@ func Connect(ctx context.Context, o Options) (*Bus, error) {
 	if err := o.checkServer(); err != nil {
 		return nil, err
 	}
+	if err := o.Credentials.Check(); err != nil {
+		return nil, err
+	}
 	first, err := dial(o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS %s: %w: is nats-server -js running there? Start it, name another one with --nats, or let spotserve up run one", o.where(), err)
+		return nil, fmt.Errorf("connect to NATS %s: %w: %s", o.where(), err,
+			cmp.Or(o.hint(err), "is nats-server -js running there? Start it, name another one with --nats, or let spotserve up run one"))
 	}
 	if err := ensureStreams(ctx, first.js, o); err != nil {
 		first.close()

@@ -132,7 +132,7 @@ func (o *outbox) send(e *entry, number uint64) error {
 
 // attach goes on over c.
 func (o *outbox) attach(c *conn) {
-	inbox := nats.NewInbox() + "."
+	inbox := c.nc.NewInbox() + "."
 	// An error means that c is lost again; the next one is on its way.
 	_, _ = c.nc.Subscribe(inbox+"*", func(m *nats.Msg) {
 		if number, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, inbox), 36, 64); err == nil {

@@ -38,7 +38,7 @@ func (o Options) where() string {
 			urls[i] = "?"
 			continue
 		}
-		if _, hasPassword := u.User.Password(); u.User != nil && !hasPassword {
+		if _, hasPassword := u.User.Password(); u.User != nil && !hasPassword && o.Credentials.NATSPassword == "" {
 			u.User = url.User("xxxxx") // a token
 		}
 		urls[i] = u.Redacted()
