@@ -98,6 +98,7 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 		Log: given.obs.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{},
 		Credentials: given.credentials, replicas: given.replicas,
 	}
+	p.Metrics.MustRegister(p.Ready)
 	err = s.run(ctx, p, given.obs)
 	slices.Reverse(p.atExit)
 	for _, f := range p.atExit {
