@@ -81,7 +81,7 @@ func (f Files) Peer(node string) (Peer, error) {
 				// A worker is who its certificate names, wherever it listens: the
 				// chain and the name are checked by VerifyConnection instead.
 				InsecureSkipVerify: true, //nolint:gosec // see above
-				VerifyConnection:   func(s tls.ConnectionState) error { return verifyServer(s, roots, to) },
+				VerifyConnection:   func(s tls.ConnectionState) error { return VerifyWorker(s, roots, to) },
 			}
 		},
 	}, nil
@@ -89,8 +89,8 @@ func (f Files) Peer(node string) (Peer, error) {
 
 var errNoWorker = errors.New("the certificate is not a worker's")
 
-// verifyServer checks what the worker of a node shows to whoever dials it.
-func verifyServer(s tls.ConnectionState, roots *x509.CertPool, node string) error {
+// VerifyWorker checks what the worker of a node shows to whoever dials it.
+func VerifyWorker(s tls.ConnectionState, roots *x509.CertPool, node string) error {
 	if len(s.PeerCertificates) == 0 {
 		return errors.New("there is no certificate")
 	}
