@@ -93,6 +93,12 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 	case err != nil:
 		_, _ = fmt.Fprintf(stderr, "%s: %v\nsee %s --help\n", s.Name, err, s.Name)
 		return exitUsage
+	case given.checkReady:
+		if err := askReady(ctx, given.obs.MetricsListen); err != nil {
+			_, _ = fmt.Fprintf(stderr, "%s: %v\n", s.Name, err)
+			return exitFailed
+		}
+		return 0
 	}
 	p := &Process{
 		Log: given.obs.Logger(stderr).With("service", s.Name), Metrics: obs.NewRegistry(), Ready: &obs.Readiness{},
@@ -116,6 +122,7 @@ type settings struct {
 	obs         obs.Options
 	replicas    int
 	credentials credential.Files
+	checkReady  bool
 }
 
 // parse reads all settings and checks the credentials.
@@ -131,6 +138,7 @@ func (s Service) parse(args []string, stderr io.Writer) (given settings, err err
 	given.obs.AddFlags(fs)
 	given.credentials.AddFlags(fs)
 	StreamReplicasFlag(fs, &given.replicas)
+	fs.BoolVar(&given.checkReady, "check-ready", false, "ask the service that runs with these settings whether it is ready, at --metrics-listen, and end: with code 0 if it is, else 1")
 	if err := fs.Parse(args); err != nil {
 		return given, err
 	}
