@@ -124,9 +124,9 @@ func (l *link) do(ctx, open context.Context, f func(*conn) error) error {
 	}
 }
 
-// keep replaces lost connections and hands the new ones to attach, until ctx
+// keep replaces lost connections and hands the new ones to box, until ctx
 // ends. Then it closes the last.
-func (l *link) keep(ctx context.Context, attach func(*conn)) {
+func (l *link) keep(ctx context.Context, box *outbox) {
 	log := l.options.Log.With("nats", l.options.where())
 	c := l.current
 	for {
@@ -138,18 +138,21 @@ func (l *link) keep(ctx context.Context, attach func(*conn)) {
 		}
 		log.Warn("bus connection lost", "error", c.nc.LastError())
 		lostAt := time.Now()
+		l.options.linked(box.metrics, false)
 		next := redial(ctx, l.options, log)
 		if next == nil {
 			return
 		}
 		c = next
 		log.Info("bus connected again", "after", time.Since(lostAt).Round(time.Millisecond))
-		attach(c)
+		box.attach(c)
 		l.mu.Lock()
 		l.current = c
 		close(l.renewed)
 		l.renewed = make(chan struct{})
 		l.mu.Unlock()
+		box.metrics.reconnects.Inc()
+		l.options.linked(box.metrics, true)
 	}
 }
 

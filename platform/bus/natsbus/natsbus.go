@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
@@ -63,6 +64,11 @@ type Options struct {
 
 	// Log hears of lost and new connections. nil: slog.Default.
 	Log *slog.Logger
+	// Metrics, if set, shows those of the bus until its end, by its Name.
+	Metrics prometheus.Registerer
+	// Linked, if set, hears whether there is a connection, at first and whenever
+	// that changes. It must not wait.
+	Linked func(up bool)
 }
 
 func (o Options) withDefaults() Options {
@@ -86,6 +92,8 @@ type Bus struct {
 	options Options
 	link    *link
 	outbox  *outbox
+
+	unregister []func()
 
 	open    context.Context // ends with cause bus.ErrClosed
 	shut    context.CancelCauseFunc
@@ -129,10 +137,16 @@ func Connect(ctx context.Context, o Options) (*Bus, error) {
 		return nil, fmt.Errorf("NATS %s: %w", o.where(), err)
 	}
 	b := &Bus{options: o, link: newLink(o, first), outbox: newOutbox(o)}
+	if err := b.register(); err != nil {
+		first.close()
+		b.forget()
+		return nil, err
+	}
 	b.open, b.shut = context.WithCancelCause(context.Background())
 	b.linked, b.unlink = context.WithCancel(context.Background())
 	b.outbox.attach(first)
-	b.keepers.Go(func() { b.link.keep(b.linked, b.outbox.attach) })
+	o.linked(b.outbox.metrics, true)
+	b.keepers.Go(func() { b.link.keep(b.linked, b.outbox) })
 	b.keepers.Go(func() { b.outbox.watch(b.linked) })
 	return b, nil
 }
@@ -305,6 +319,7 @@ func (b *Bus) Close() error {
 		b.readers.Wait()
 		b.unlink()
 		b.keepers.Wait()
+		b.forget()
 	})
 	return b.closeErr
 }

@@ -29,6 +29,7 @@ import (
 // arrive: so there each message waits for the answer to the one before it.
 type outbox struct {
 	options Options
+	metrics *metrics
 	ids     string        // prefix of IDs that are made here
 	slots   chan struct{} // one for each message in the window
 
@@ -74,7 +75,7 @@ const (
 )
 
 func newOutbox(o Options) *outbox {
-	return &outbox{options: o, ids: nuid.Next() + ".", slots: make(chan struct{}, o.MaxInFlight)}
+	return &outbox{options: o, metrics: newMetrics(o.Name), ids: nuid.Next() + ".", slots: make(chan struct{}, o.MaxInFlight)}
 }
 
 // put hands m over. It waits while too many messages are under way.
@@ -191,6 +192,7 @@ func (o *outbox) settle(c *conn, number uint64, answer *nats.Msg) {
 // finish ends the wait for e. The lock is held.
 func (o *outbox) finish(e *entry, result outcome) {
 	e.done = true
+	o.metrics.settled(e.put, result.err)
 	switch {
 	case e.stored != nil:
 		e.stored <- result
