@@ -66,6 +66,13 @@ func (b *Bus) register() error {
 	return nil
 }
 
+// forget takes the metrics of b away.
+func (b *Bus) forget() {
+	for _, f := range b.unregister {
+		f()
+	}
+}
+
 // settled counts a message that was handed over at put.
 func (m *metrics) settled(put time.Time, err error) {
 	if err != nil {
