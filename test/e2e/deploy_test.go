@@ -30,10 +30,13 @@ func TestDeployedSettings(t *testing.T) {
 		"planner":        nil,
 		"worker":         nil,
 		"trace-replayer": nil,
-		"collector":      {"--store", s.store},
-		"plotter":        {"--store", s.store, "--figures", filepath.Join(s.dir, "figures")},
+		"collector":      {"--store", s.store, "--store-password-file", ""},
+		"plotter":        {"--store", s.store, "--store-password-file", "", "--figures", filepath.Join(s.dir, "figures")},
 	} {
-		args := append([]string{"--config", file(name + ".yaml"), "--nats", url, "--log-format", "text"}, elsewhere...)
+		args := append([]string{
+			"--config", file(name + ".yaml"), "--nats", url, "--log-format", "text",
+			"--tls-ca", "", "--tls-cert", "", "--tls-key", "", "--nats-nkey", "",
+		}, elsewhere...)
 		p := s.startService(name, args...)
 		p.terminate(t)
 	}
