@@ -57,13 +57,18 @@ type ExperimentRefused struct {
 }
 
 // RollCalled asks all services to say who they are.
-type RollCalled struct{ Call string }
+type RollCalled struct {
+	Call   string
+	Schema int // SchemaVersion of the caller
+}
 
 // ServicePresent answers a roll call.
 type ServicePresent struct {
 	Call    string
 	Service string   // trace-replayer, planner, worker, collector
 	Nodes   []string // of a worker: the nodes it stands for; "*" is every node
+	Schema  int      // SchemaVersion of the service
+	Build   string   // for people: a release, or a commit
 }
 
 // RunRecorded says that all rows of a run are in the store.

@@ -12,8 +12,17 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-// SchemaVersion is the version of the payloads written by this build.
-const SchemaVersion = 1
+// SchemaVersion is the newest version of events that this build plays a part in.
+// In a run everybody writes the version that the run was started under
+// (RunStarted.Schema).
+//
+//	1  what a cloud says of a node is among the facts of the fleet
+//	2  it is among the facts of that node; runs have limits (experiment.Limits)
+const SchemaVersion = 2
+
+// ReadableVersion is the newest version that this build reads: what it does not
+// know of the next one is left out of account.
+const ReadableVersion = SchemaVersion + 1
 
 // Event is the envelope of a payload.
 type Event struct {
@@ -22,8 +31,8 @@ type Event struct {
 	Seq     uint64 // counts the events of Source in this run, from FirstSeq
 	To      string // the node that a command is for, or "cloud"; empty on facts
 	Time    vtime.Time
-	Cause   ID // the event that led to this one; zero for the first of a chain
-	Version int
+	Cause   ID  // the event that led to this one; zero for the first of a chain
+	Version int // of the run; 0 stands for SchemaVersion
 
 	// Watermark promises that Source will send nothing with a lower Time,
 	// unless a command it has not seen yet makes it. Seen is the highest Seq
@@ -61,7 +70,20 @@ const (
 	SourceReplayer = "replayer"
 	SourcePlanner  = "planner"
 	SourceCloud    = "cloud"
+	// SourceCollector tells that a run is recorded.
+	SourceCollector = "collector"
 )
+
+// IsNode reports whether source can be a node's name: nobody else speaks under
+// it.
+func IsNode(source string) bool {
+	switch source {
+	case "", SourceReplayer, SourcePlanner, SourceCloud, SourceCollector:
+		return false
+	}
+	first, _, _ := strings.Cut(source, "/")
+	return first != SourcePlanner && !(Event{Source: source}).FromOutside()
+}
 
 // Body is a payload.
 type Body interface {

@@ -11,6 +11,8 @@ type RunStarted struct {
 	// WallStart is the wall clock at experiment time 0, in Unix nanoseconds;
 	// live runs are paced from it. 0 in virtual time.
 	WallStart int64
+	// Schema is the version of the run's events; 0 stands for SchemaVersion.
+	Schema int
 }
 
 // AcquisitionNoticed says that instances will join at ReadyAt.

@@ -13,6 +13,12 @@ func SourceNotice(node string) string { return noticePrefix + node }
 // in the stream.
 const SourceUser = "user/"
 
+// NoticedNode names the node whose cloud is the source; ok is false for any other
+// source.
+func NoticedNode(source string) (node string, ok bool) {
+	return strings.CutPrefix(source, noticePrefix)
+}
+
 // FromOutside reports whether e was said by a notice source or a user. Nothing in a
 // run brings such an event about, so it has no watermark and nobody waits for it.
 func (e Event) FromOutside() bool {

@@ -17,6 +17,7 @@ import (
 // closed loop it leaves the fleet to the cloud (core/cloud).
 type Player struct {
 	run      string
+	schema   int
 	fleet    []event.Event // sorted; RunStarted first, RunEnded last
 	arrivals []experiment.Arrival
 	output   int
@@ -35,7 +36,7 @@ type Player struct {
 // played from t.End on.
 func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Player {
 	p := &Player{
-		run: run, arrivals: t.Arrivals,
+		run: run, schema: cmp.Or(start.Schema, event.SchemaVersion), arrivals: t.Arrivals,
 		prompt: start.Spec.PromptTokens, output: start.Spec.OutputTokens,
 		closedLoop: start.Spec.Provision == experiment.ClosedLoop,
 	}
@@ -128,7 +129,7 @@ func (p *Player) Next() (ev event.Event, ok bool) {
 		ev, p.fleet = p.fleet[0], p.fleet[1:]
 	}
 	p.seq++
-	ev.Run, ev.Source, ev.Seq, ev.Version = p.run, event.SourceReplayer, p.seq, event.SchemaVersion
+	ev.Run, ev.Source, ev.Seq, ev.Version = p.run, event.SourceReplayer, p.seq, p.schema
 	ev.Watermark = p.PeekTime()
 	return ev, true
 }

@@ -105,7 +105,7 @@ func (r *rig) options(name string, core actor.Core) actor.Options {
 // lead has the planner elected.
 func (r *rig) lead() actor.Leadership {
 	r.t.Helper()
-	l, err := actor.Lead(r.t.Context(), r.bus, "r", 1)
+	l, err := actor.Lead(r.t.Context(), r.bus, actor.Started{Run: "r", Seq: 1})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func FindRun(ctx context.Context, b bus.Follower, run string) (begun Started, fo
 	if err != nil || !found {
 		return begun, false, err
 	}
-	ev, err := wire.Decode(m.Data)
+	ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
 		return begun, false, err
 	}

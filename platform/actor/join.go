@@ -23,23 +23,23 @@ func (j Joining) Incarnation() uint64 { return j.incarnation }
 
 // Join lets this process stand for a node of a run in progress, at the instant
 // now. Of two that join at once the one that comes later in the stream counts.
-func Join(ctx context.Context, b LeadBus, run, node string, now vtime.Time) (Joining, error) {
+func Join(ctx context.Context, b LeadBus, r Started, node string, now vtime.Time) (Joining, error) {
 	for {
-		m, found, err := b.Newest(ctx, bus.Runs, wire.JoinFilter(run, node))
+		m, found, err := b.Newest(ctx, bus.Runs, wire.JoinFilter(r.Run, node))
 		if err != nil {
 			return Joining{}, err
 		}
 		j := Joining{incarnation: 1}
 		if found {
-			before, err := wire.Decode(m.Data)
+			before, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 			if err != nil {
 				return j, err
 			}
 			j.incarnation += before.Incarnation()
 		}
 		ev := event.Event{
-			Run: run, Source: node, Seq: event.FirstSeq(j.incarnation), Time: max(0, now), Watermark: max(0, now),
-			Version: event.SchemaVersion, Body: event.WorkerJoined{},
+			Run: r.Run, Source: node, Seq: event.FirstSeq(j.incarnation), Time: max(0, now), Watermark: max(0, now),
+			Version: r.Start.Schema, Body: event.WorkerJoined{},
 		}
 		j.seq, err = appendEvent(ctx, b, ev, m.Seq)
 		if !errors.Is(err, bus.ErrTaken) {

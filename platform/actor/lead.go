@@ -30,16 +30,16 @@ type Leadership struct {
 // Term counts the leaderships of the run, from 1.
 func (l Leadership) Term() uint64 { return l.term }
 
-// Lead has this planner elected for a run whose first message has the sequence
-// from. The stream is the arbiter: an election names the one before it, so of
+// Lead has this planner elected for a run. The stream is the arbiter: an election names the one before it, so of
 // two planners that want the same term one gets ErrDeposed.
 //
 // All that earlier leaders said before the election stands. What they still say
 // after it is what the new one says too, from the same messages, under the same
 // names; only what they set off by their clocks is void.
-func Lead(ctx context.Context, b LeadBus, run string, from uint64) (Leadership, error) {
+func Lead(ctx context.Context, b LeadBus, r Started) (Leadership, error) {
+	run := r.Run
 	l := Leadership{said: make(map[uint64]bool)}
-	elected := event.Event{Run: run, Source: event.SourcePlanner, Version: event.SchemaVersion}
+	elected := event.Event{Run: run, Source: event.SourcePlanner, Version: r.Start.Schema}
 	before, found, err := newest(ctx, b, run)
 	if err != nil {
 		return l, err
@@ -57,7 +57,7 @@ func Lead(ctx context.Context, b LeadBus, run string, from uint64) (Leadership, 
 	}
 	failpoint.Hit(failpoint.Elected)
 	if found {
-		err = l.readSaid(ctx, b, run, from)
+		err = l.readSaid(ctx, b, run, r.Seq)
 	}
 	return l, err
 }
@@ -73,7 +73,7 @@ func newest(ctx context.Context, b LeadBus, run string) (e election, found bool,
 	if err != nil || !found {
 		return e, false, err
 	}
-	ev, err := wire.Decode(m.Data)
+	ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
 		return e, false, err
 	}
@@ -94,7 +94,7 @@ func (l *Leadership) readSaid(ctx context.Context, b LeadBus, run string, from u
 		if m.Seq >= l.seq {
 			return nil
 		}
-		ev, err := wire.Decode(m.Data)
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if err != nil || ev.Source != event.SourcePlanner {
 			continue // not the planner's word
 		}

@@ -115,7 +115,7 @@ func started(m bus.Message, log *slog.Logger) (r Started, ok bool) {
 	if !bus.Match(wire.RunStartedFilter("*"), m.Subject) {
 		return r, false
 	}
-	ev, err := wire.Decode(m.Data)
+	ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	start, ok := ev.Body.(event.RunStarted)
 	if err != nil || !ok {
 		log.Error("skip a run whose start cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)

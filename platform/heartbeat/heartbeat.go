@@ -8,38 +8,54 @@ package heartbeat
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/wire"
 )
 
 // Every is the time between two beats of a worker, in wall time.
 const Every = time.Second
 
-// The subjects of heartbeats. The watch beats too: who does not hear itself
-// hears nobody.
+// The subjects of heartbeats: of a worker, one for each node that it stands for.
+// Until version 2 of the schema one without a node named them all in its text. The
+// watch beats too: who does not hear itself hears nobody.
 const (
 	workers = "spot.signal.heartbeat.worker"
 	watches = "spot.signal.heartbeat.watch"
 )
 
+// Subject is where the worker of a node beats; "*" is every node.
+func Subject(node string) string { return workers + "." + wire.NodeToken(node) }
+
 // allNodes stands for every node of a run, as for a worker.
 const allNodes = "*"
 
-// Beat says that the workers of nodes live, until the context ends.
-func Beat(ctx context.Context, b bus.Signaller, log *slog.Logger, nodes []string) error {
-	beat(ctx, b, log, workers, strings.Join(nodes, " "))
+// Beat says that the workers of nodes live, until the context ends. Where old says
+// so it beats in the way of version 1 too: a planner of that version hears no other.
+func Beat(ctx context.Context, b bus.Signaller, log *slog.Logger, nodes []string, old func() bool) error {
+	beat(ctx, func() error {
+		var lost error
+		for _, node := range nodes {
+			lost = errors.Join(lost, b.Signal(ctx, Subject(node), nil))
+		}
+		if old() {
+			lost = errors.Join(lost, b.Signal(ctx, workers, []byte(strings.Join(nodes, " "))))
+		}
+		return lost
+	}, log)
 	return ctx.Err()
 }
 
-func beat(ctx context.Context, b bus.Signaller, log *slog.Logger, subject, text string) {
+func beat(ctx context.Context, once func() error, log *slog.Logger) {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
 	for {
-		if err := b.Signal(ctx, subject, []byte(text)); err != nil && ctx.Err() == nil {
+		if err := once(); err != nil && ctx.Err() == nil {
 			log.Debug("heartbeat lost", "error", err)
 		}
 		select {
@@ -84,7 +100,9 @@ func (w *Watch) listen(ctx context.Context) error {
 	defer beating.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	beating.Go(func() { beat(ctx, w.bus, w.log, watches, w.name) })
+	beating.Go(func() {
+		beat(ctx, func() error { return w.bus.Signal(ctx, watches, []byte(w.name)) }, w.log)
+	})
 	for m := range sub.C() {
 		w.take(m)
 	}
@@ -95,13 +113,19 @@ func (w *Watch) take(m bus.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
+	if token, ok := strings.CutPrefix(m.Subject, workers+"."); ok {
+		if node, ok := wire.NodeOfToken(token); ok {
+			w.heard[node] = now
+		}
+		return
+	}
 	if m.Subject == workers {
 		for node := range strings.FieldsSeq(string(m.Data)) {
 			w.heard[node] = now
 		}
 		return
 	}
-	if string(m.Data) != w.name {
+	if m.Subject != watches || string(m.Data) != w.name {
 		return
 	}
 	if now.Sub(w.own) > w.after/2 {

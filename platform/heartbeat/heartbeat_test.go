@@ -50,7 +50,7 @@ func TestSilence(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var ended sync.WaitGroup
 		worker, watcher := &muted{Signaller: b}, &muted{Signaller: b}
-		ended.Go(func() { _ = heartbeat.Beat(ctx, worker, log, []string{"a", "b"}) })
+		ended.Go(func() { _ = heartbeat.Beat(ctx, worker, log, []string{"a", "b"}, never) })
 		w := heartbeat.NewWatch(watcher, log, "one", 5*time.Second)
 		ended.Go(func() {
 			if err := w.Run(ctx); err != nil {
@@ -97,7 +97,7 @@ func TestOneProcessForAllNodes(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go func() { _ = heartbeat.Beat(ctx, b, log, []string{"*"}) }()
+		go func() { _ = heartbeat.Beat(ctx, b, log, []string{"*"}, never) }()
 		w := heartbeat.NewWatch(b, log, "one", 5*time.Second)
 		go func() { _ = w.Run(ctx) }()
 		nodes := map[string]time.Time{"x": time.Now()}
@@ -107,3 +107,5 @@ func TestOneProcessForAllNodes(t *testing.T) {
 		}
 	})
 }
+
+func never() bool { return false }

@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -47,26 +49,73 @@ func answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) 
 		if err != nil || !ok {
 			continue // somebody else's mistake; there is nobody to answer
 		}
-		who.Call = called.Call
-		if _, err := control.Publish(ctx, b, who); err != nil {
-			return err
+		for _, m := range answers(called, who) {
+			if _, err := b.PublishWait(ctx, m); err != nil {
+				return err
+			}
 		}
 	}
 	return sub.Err()
 }
 
-// Call asks who is here and collects answers until enough says so or wait, in
-// wall time, is over. An error says nothing about who is here; a bus on which the
+// answers are what who says to a call: one answer for each node on the node's own
+// subject, or one for all where a caller of version 1 listens.
+func answers(call event.RollCalled, who event.ServicePresent) (out []bus.Outgoing) {
+	who.Call, who.Schema, who.Build = call.Call, event.SchemaVersion, Build()
+	add := func(who event.ServicePresent, subject string) {
+		data, err := wire.EncodeControl(who)
+		if err == nil { // else it has no name to answer under
+			out = append(out, bus.Outgoing{Subject: subject, Data: data})
+		}
+	}
+	if call.Schema < 2 {
+		add(who, wire.SubjectPresent)
+		return out
+	}
+	each := []event.ServicePresent{who}
+	if len(who.Nodes) > 0 {
+		each = nil
+		for _, node := range who.Nodes {
+			one := who
+			one.Nodes = []string{node}
+			each = append(each, one)
+		}
+	}
+	for _, one := range each {
+		if subject, err := wire.ControlSubject(one); err == nil {
+			add(one, subject)
+		}
+	}
+	return out
+}
+
+// Build names the build of this program, for people: a release, or a commit.
+func Build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	name := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			name += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return strings.TrimSpace(name)
+}
+
+// Call asks who is here, every half a second, and collects answers until enough
+// says so or wait, in wall time, is over. An error says nothing about who is here; a bus on which the
 // question cannot be asked within the wait is away (bus.ErrAway).
 func Call(caller context.Context, b Bus, wait time.Duration, enough func([]event.ServicePresent) bool) ([]event.ServicePresent, error) {
 	ctx, cancel := context.WithTimeout(caller, wait)
 	defer cancel()
-	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectPresent)
+	sub, err := b.Follow(ctx, bus.Control, bus.Position{New: true}, wire.SubjectPresent, wire.PresentFilter)
 	if err != nil {
 		return nil, fmt.Errorf("follow answers to the roll call: %w", unasked(caller, err))
 	}
 	defer sub.Stop()
-	call := event.RollCalled{Call: rand.Text()}
+	call := event.RollCalled{Call: rand.Text(), Schema: event.SchemaVersion}
 	again := time.NewTicker(repeat)
 	defer again.Stop()
 	if _, err := control.Publish(ctx, b, call); err != nil {
@@ -84,7 +133,7 @@ func Call(caller context.Context, b Bus, wait time.Duration, enough func([]event
 			if err != nil || !ok || who.Call != call.Call {
 				continue
 			}
-			present[fmt.Sprint(who.Service, who.Nodes)] = who
+			present[fmt.Sprint(who.Service, who.Nodes, who.Schema, who.Build)] = who
 			if enough(values(present)) {
 				return values(present), nil
 			}
@@ -108,7 +157,7 @@ func unasked(caller context.Context, err error) error {
 // repeat is the pause between calls, in wall time.
 const repeat = 500 * time.Millisecond
 
-// values lists the services that answered, each once.
+// values lists the services that answered, each once, builds apart.
 func values(present map[string]event.ServicePresent) []event.ServicePresent {
 	return slices.Collect(maps.Values(present))
 }

@@ -188,7 +188,7 @@ func bodyIn(c *check, m *pb.Event) event.Body {
 		return event.WorkerJoined{}
 	default:
 		if n := firstUnknown(m.ProtoReflect()); n != 0 {
-			c.fail("body", "is unknown to this build, or missing beside the unknown field %d", n)
+			c.failFor(ErrUnknown, "body", "is unknown to this build, or missing beside the unknown field %d", n)
 		}
 		c.fail("body", "is missing")
 		return nil

@@ -22,7 +22,10 @@ type segment struct {
 }
 
 // fail records what is wrong with a field of the part being mapped.
-func (c *check) fail(field, format string, args ...any) {
+func (c *check) fail(field, format string, args ...any) { c.failFor(nil, field, format, args...) }
+
+// failFor is fail for a reason that errors.Is finds.
+func (c *check) failFor(reason error, field, format string, args ...any) {
 	if c.err != nil {
 		return
 	}
@@ -36,6 +39,9 @@ func (c *check) fail(field, format string, args ...any) {
 		at.WriteByte('.')
 	}
 	c.err = errors.New(at.String() + field + " " + fmt.Sprintf(format, args...))
+	if reason != nil {
+		c.err = fmt.Errorf("%w: %w", reason, c.err)
+	}
 }
 
 func (c *check) enter(field string, item int) { c.path = append(c.path, segment{field, item}) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -50,8 +51,25 @@ func DecodeControl(subject string, data []byte) (event.Body, error) {
 	case SubjectPresent:
 		return answer(data, new(pb.ServicePresent), "service present", servicePresentIn)
 	}
+	if strings.HasPrefix(subject, SubjectPresent+".") {
+		return presentBody(subject, data)
+	}
 	return nil, fmt.Errorf("wire: %q is no control subject: allowed are %s, %s, %s, %s, %s, %s", subject,
 		SubjectStart, SubjectStop, SubjectAccepted, SubjectRefused, SubjectRollCalled, SubjectPresent)
+}
+
+// presentBody reads an answer to a roll call on the subject of the one who
+// answers: nobody answers for another.
+func presentBody(subject string, data []byte) (event.Body, error) {
+	body, err := answer(data, new(pb.ServicePresent), "service present", servicePresentIn)
+	if err != nil {
+		return nil, err
+	}
+	present, _ := body.(event.ServicePresent)
+	if want, err := presentSubject(present); err != nil || want != subject {
+		return nil, fmt.Errorf("wire: message on %s: %w: %s answers for the nodes %q", subject, ErrUnfit, present.Service, present.Nodes)
+	}
+	return body, nil
 }
 
 // DecodeStop reads a stop message, {"run":"e2e-1"} or the same in protobuf. It
@@ -98,7 +116,7 @@ func controlOut(c *check, b event.Body) proto.Message {
 	case event.ExperimentRefused:
 		return refusedOut(c, b)
 	case event.RollCalled:
-		return &pb.RollCalled{Call: c.text("call", b.Call)}
+		return &pb.RollCalled{Call: c.text("call", b.Call), Schema: versionOut(c, "schema", b.Schema)}
 	case event.ServicePresent:
 		return servicePresentOut(c, b)
 	default:
@@ -124,7 +142,7 @@ func refusedIn(c *check, m *pb.ExperimentRefused) event.ExperimentRefused {
 }
 
 func rollCalledIn(c *check, m *pb.RollCalled) event.RollCalled {
-	return event.RollCalled{Call: c.text("call", m.Call)}
+	return event.RollCalled{Call: c.text("call", m.Call), Schema: versionIn(m.Schema)}
 }
 
 func servicePresentOut(c *check, b event.ServicePresent) *pb.ServicePresent {
@@ -132,6 +150,8 @@ func servicePresentOut(c *check, b event.ServicePresent) *pb.ServicePresent {
 		Call:    c.text("call", b.Call),
 		Service: c.text("service", b.Service),
 		Nodes:   c.texts("nodes", b.Nodes),
+		Schema:  versionOut(c, "schema", b.Schema),
+		Build:   b.Build,
 	}
 }
 
@@ -140,5 +160,7 @@ func servicePresentIn(c *check, m *pb.ServicePresent) event.ServicePresent {
 		Call:    c.text("call", m.Call),
 		Service: c.text("service", m.Service),
 		Nodes:   c.texts("nodes", m.Nodes),
+		Schema:  versionIn(m.Schema),
+		Build:   m.Build,
 	}
 }

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -27,13 +28,13 @@ var controlMessages = []proto.Message{
 func TestRoundTripOfEveryControlBody(t *testing.T) {
 	for i, b := range controlBodies {
 		t.Run(string(b.Kind()), func(t *testing.T) {
-			subject, err := wire.ControlSubject(b)
-			if err != nil {
-				t.Fatal(err)
-			}
 			r := rand.New(rand.NewPCG(5, 6))
 			for range 100 {
 				want := random(r, b)
+				subject, err := wire.ControlSubject(want)
+				if err != nil {
+					t.Fatal(err)
+				}
 				data, err := wire.EncodeControl(want)
 				if err != nil {
 					t.Fatal(err)
@@ -101,7 +102,9 @@ func TestAnswersAreReadableText(t *testing.T) {
 	for want, b := range map[string]event.Body{
 		`{"start_seq":"7","run":"e2e-7"}`:                                      event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7"},
 		`{"start_seq":"8","reason":"unknown model \"21B\"","allowed":["20B"]}`: event.ExperimentRefused{StartSeq: 8, Reason: `unknown model "21B"`, Allowed: []string{"20B"}},
-		`{"call":"c1","service":"worker","nodes":["*"]}`:                       event.ServicePresent{Call: "c1", Service: "worker", Nodes: []string{"*"}},
+		`{"call":"c1","service":"worker","nodes":["*"],"schema":"2","build":"v1"}`: event.ServicePresent{
+			Call: "c1", Service: "worker", Nodes: []string{"*"}, Schema: 2, Build: "v1",
+		},
 		`{"run":"e2e-1"}`: event.StopExperiment{Run: "e2e-1"},
 		`{"e2e":{"approach":"spotserve","model":"20B","trace":"As"},"options":{"seed":"3","time_scale":60}}`: event.StartExperiment{
 			Experiment: experiment.EndToEnd, Approach: "spotserve", Model: "20B", Trace: "As",
@@ -114,6 +117,46 @@ func TestAnswersAreReadableText(t *testing.T) {
 		} else if string(got) != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// TestNobodyAnswersForAnother: an answer to a roll call is believed on the subject
+// of the one who answers, and on that of version 1.
+func TestNobodyAnswersForAnother(t *testing.T) {
+	planner, worker := event.ServicePresent{Call: "c", Service: "planner"}, event.ServicePresent{Call: "c", Service: "worker", Nodes: []string{"a.b"}}
+	both := worker
+	both.Nodes = []string{"a.b", "c"}
+	for _, tt := range []struct {
+		subject string
+		who     event.ServicePresent
+		fits    bool
+	}{
+		{"planner", planner, true},
+		{"worker.a%2Eb", worker, true},
+		{"worker.c", worker, false},
+		{"worker.%2A", worker, false},
+		{"worker.a%2Eb", planner, false},
+		{"worker", worker, false},
+		{"worker.a%2Eb", both, false},
+		{"collector", planner, false},
+		{"planner.more", planner, false},
+		{"", worker, false},
+	} {
+		data, err := wire.EncodeControl(tt.who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = wire.DecodeControl("spot.control.service.present."+tt.subject, data)
+		if tt.fits != (err == nil) || !tt.fits && !errors.Is(err, wire.ErrUnfit) {
+			t.Errorf("%+v on %q: %v", tt.who, tt.subject, err)
+		}
+	}
+	data, err := wire.EncodeControl(both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wire.DecodeControl(wire.SubjectPresent, data); err != nil {
+		t.Errorf("as in version 1: %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ func runStartedOut(c *check, b event.RunStarted) *pb.RunStarted {
 	return &pb.RunStarted{
 		Spec:            inside(c, "spec", b.Spec, specOut),
 		WallStartUnixNs: b.WallStart,
+		Schema:          versionOut(c, "schema", b.Schema),
 	}
 }
 
@@ -18,6 +19,7 @@ func runStartedIn(c *check, m *pb.RunStarted) event.RunStarted {
 	return event.RunStarted{
 		Spec:      part(c, "spec", m.Spec, specIn),
 		WallStart: m.WallStartUnixNs,
+		Schema:    versionIn(m.Schema),
 	}
 }
 

@@ -69,8 +69,19 @@ func fill(r *rand.Rand, v reflect.Value) {
 func random(r *rand.Rand, b event.Body) event.Body {
 	v := reflect.New(reflect.TypeOf(b)).Elem()
 	fill(r, v)
-	if s, ok := reflect.TypeAssert[event.StartExperiment](v); ok {
-		return ofItsKind(s)
+	switch s := v.Addr().Interface().(type) {
+	case *event.StartExperiment:
+		return ofItsKind(*s)
+	case *event.RunStarted:
+		s.Schema = 1 + r.IntN(event.SchemaVersion)
+	case *event.RollCalled:
+		s.Schema = 1 + r.IntN(event.SchemaVersion)
+	case *event.ServicePresent:
+		s.Schema = 1 + r.IntN(event.SchemaVersion)
+		if s.Service = "worker"; r.IntN(2) == 0 {
+			s.Service, s.Nodes = "planner", nil
+		}
+		s.Nodes = s.Nodes[:min(1, len(s.Nodes))]
 	}
 	return v.Interface().(event.Body)
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -15,12 +16,35 @@ const (
 	SubjectAccepted   = "spot.control.experiment.accepted"
 	SubjectRefused    = "spot.control.experiment.refused"
 	SubjectRollCalled = "spot.control.service.roll_called"
-	SubjectPresent    = "spot.control.service.present"
+	// SubjectPresent is where answers to a roll call of version 1 are. Others are
+	// below it, each on a subject of its own (PresentFilter).
+	SubjectPresent = "spot.control.service.present"
 )
+
+// PresentFilter matches the answers to roll calls:
+//
+//	spot.control.service.present.worker.<node>  of a worker, one for each node that it stands for
+//	spot.control.service.present.<service>      of the others
+const PresentFilter = SubjectPresent + ".>"
+
+const serviceWorker = "worker"
+
+func presentSubject(b event.ServicePresent) (string, error) {
+	if b.Service == serviceWorker {
+		if len(b.Nodes) != 1 {
+			return "", fmt.Errorf("wire: subject of a worker's answer to a roll call: it names the nodes %q: want one an answer", b.Nodes)
+		}
+		return SubjectPresent + "." + serviceWorker + "." + token(b.Nodes[0]), nil
+	}
+	if b.Service == "" || len(b.Nodes) > 0 {
+		return "", fmt.Errorf("wire: subject of an answer to a roll call: %q stands for the nodes %q: only a worker stands for nodes", b.Service, b.Nodes)
+	}
+	return SubjectPresent + "." + token(b.Service), nil
+}
 
 // ControlSubject returns the subject of a control message.
 func ControlSubject(b event.Body) (string, error) {
-	switch b.(type) {
+	switch b := b.(type) {
 	case event.StartExperiment:
 		return SubjectStart, nil
 	case event.StopExperiment:
@@ -32,18 +56,19 @@ func ControlSubject(b event.Body) (string, error) {
 	case event.RollCalled:
 		return SubjectRollCalled, nil
 	case event.ServicePresent:
-		return SubjectPresent, nil
+		return presentSubject(b)
 	}
 	return "", fmt.Errorf("wire: %T is no control message and has no subject", b)
 }
 
 // Subject returns where an event of a run is published:
 //
-//	spot.run.<run>.fleet.<kind>               the fleet's facts, the replayer's and the cloud's watermarks
+//	spot.run.<run>.fleet.<kind>               the fleet's facts, the replayer's and the cloud's watermarks;
+//	                                          in version 1 also what a cloud says of a node
 //	spot.run.<run>.request.<kind>             arrivals
 //	spot.run.<run>.plan.<kind>                the planner's facts and watermarks
 //	spot.run.<run>.worker.<node>.cmd.<kind>   commands to a node (To)
-//	spot.run.<run>.worker.<node>.fact.<kind>  facts of a node (Source)
+//	spot.run.<run>.worker.<node>.fact.<kind>  facts of a node (Source), and what its cloud says of it
 //	spot.run.<run>.cloud.<kind>               what the planner asks the cloud for
 //	spot.run.<run>.timer.<kind>               what acts when the planner reads it back: timers, elections
 //	spot.run.<run>.record.<kind>              the collector's word
@@ -52,6 +77,8 @@ func ControlSubject(b event.Body) (string, error) {
 // visible ASCII without "*" and ">"; in its token every other byte than a
 // letter, digit, "-" or "_" is "%" and two hexadecimal digits, so a DNS name
 // works: ip-10-0-0-1%2Eec2%2Einternal.
+//
+// An event that its source cannot say has no subject.
 func Subject(e event.Event) (string, error) {
 	if err := checkRun(e.Run); err != nil {
 		return "", fmt.Errorf("wire: subject of event %s: %w", e.ID(), err)
@@ -69,31 +96,43 @@ func placeOf(e event.Event) (string, error) {
 		if err := checkNode("to", e.To); err != nil {
 			return "", err
 		}
-		return "worker." + token(e.To) + ".cmd", nil
+		if !event.IsNode(e.To) {
+			return "", fmt.Errorf("to is %q, but %T is for a node", e.To, e.Body)
+		}
+		return saidBy(e, "worker."+token(e.To)+".cmd", event.SourcePlanner)
 	case event.RequestFleet:
 		if e.To != event.SourceCloud {
 			return "", fmt.Errorf("to is %q, but only the cloud takes a %T", e.To, e.Body)
 		}
-		return "cloud", nil
+		return saidBy(e, "cloud", event.SourcePlanner)
 	}
 	if e.To != "" {
 		return "", fmt.Errorf("to is %q, but %T is not a command", e.To, e.Body)
 	}
-	switch e.Body.(type) {
-	case event.RunStarted, event.AcquisitionNoticed, event.InstanceAcquired, event.PreemptionNoticed,
-		event.InstanceLost, event.ThroughputRequired, event.RunEnded,
-		event.PreemptionCancelled, event.RebalanceRecommended,
+	switch b := e.Body.(type) {
+	case event.PreemptionNoticed, event.InstanceLost, event.PreemptionCancelled, event.RebalanceRecommended:
+		if node, ok := event.NoticedNode(e.Source); ok {
+			return noticePlace(e, node)
+		}
+		return saidBy(e, "fleet", event.SourceReplayer, event.SourceCloud, event.SourcePlanner)
+	case event.RunStarted, event.AcquisitionNoticed, event.InstanceAcquired, event.ThroughputRequired, event.RunEnded,
 		event.SpotCapacityOffered, event.SpotCapacityWithdrawn, event.InstanceLaunched:
-		return "fleet", nil
+		return saidBy(e, "fleet", event.SourceReplayer, event.SourceCloud)
 	case event.RequestArrived:
-		return "request", nil
+		return saidBy(e, "request", event.SourceReplayer)
 	case event.ConfigChosen, event.MigrationPlanned, event.RequestCompleted, event.RequestUnfinished,
 		event.RequestRefused, event.NodeTimeAccounted, event.RunFinished:
-		return "plan", nil
+		return saidBy(e, "plan", event.SourcePlanner)
 	case event.TimerFired, event.PlannerElected, event.SourcesGivenUp, event.WorkerSilent:
-		return "timer", nil
+		if of, _, part := strings.Cut(e.Source, "/"); part && of == event.SourcePlanner {
+			return "timer", nil
+		}
+		return saidBy(e, "timer", event.SourcePlanner)
 	case event.RunRecorded:
-		return "record", nil
+		if b.Run != e.Run {
+			return "", fmt.Errorf("run_recorded is of run %q", b.Run)
+		}
+		return saidBy(e, "record", event.SourceCollector)
 	case event.WorkerJoined, event.ContextMigrated, event.StageStarted, event.BatchStarted, event.TokensCommitted,
 		event.BatchCompleted, event.PipelineExited, event.RequestsJoined, event.RequestsLeft:
 		return factPlace(e.Source)
@@ -109,8 +148,16 @@ func placeOf(e event.Event) (string, error) {
 	return "", fmt.Errorf("%T does not travel in a run's events", e.Body)
 }
 
+// saidBy is place if the source of e is one of those who speak there.
+func saidBy(e event.Event, place string, speakers ...string) (string, error) {
+	if slices.Contains(speakers, e.Source) {
+		return place, nil
+	}
+	return "", fmt.Errorf("source is %q, but only %s says this", e.Source, strings.Join(speakers, " or "))
+}
+
 func factPlace(source string) (string, error) {
-	if source == event.SourceReplayer || source == event.SourcePlanner || source == event.SourceCloud {
+	if source != "" && !event.IsNode(source) {
 		return "", fmt.Errorf("source is %q, but only a node says this", source)
 	}
 	if err := checkNode("source", source); err != nil {
@@ -119,10 +166,47 @@ func factPlace(source string) (string, error) {
 	return "worker." + token(source) + ".fact", nil
 }
 
+// noticePlace is where a cloud's word of a node is: nobody is told of another
+// node by it.
+func noticePlace(e event.Event, node string) (string, error) {
+	place, err := factPlace(node)
+	if err != nil {
+		return "", err
+	}
+	var about []string
+	switch b := e.Body.(type) {
+	case event.PreemptionNoticed:
+		about = b.Nodes
+	case event.InstanceLost:
+		about = b.Nodes
+	case event.PreemptionCancelled:
+		about = b.Nodes
+	case event.RebalanceRecommended:
+		about = b.Nodes
+	}
+	if len(about) != 1 || about[0] != node {
+		return "", fmt.Errorf("source is %q, but it is about %q", e.Source, about)
+	}
+	if e.Version == 1 {
+		return "fleet", nil
+	}
+	return place, nil
+}
+
 // RunFilter matches everything of a run. In this and the other filters "*"
 // stands for all runs or nodes; a run or node that no event can carry gives a
 // filter that matches nothing.
 func RunFilter(run string) string { return filter(run, "") }
+
+// NoticeFilters match what the cloud of a node says of it, in runs from version 2
+// on; before, it is among the facts of the fleet.
+func NoticeFilters(run, node string) []string {
+	var out []string
+	for _, b := range []event.Body{event.PreemptionNoticed{}, event.InstanceLost{}, event.PreemptionCancelled{}, event.RebalanceRecommended{}} {
+		out = append(out, kindFilter(run, "worker."+wild(node)+".fact", b))
+	}
+	return out
+}
 
 // FleetFilter matches the facts of the fleet, the replayer's and the cloud's
 // watermarks.

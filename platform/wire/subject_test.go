@@ -25,19 +25,68 @@ func TestSubject(t *testing.T) {
 		"timer_fired": "timer", "planner_elected": "timer", "sources_given_up": "timer", "worker_silent": "timer", "worker_joined": "fact", "run_recorded": "record",
 	}
 	for _, b := range runBodies {
-		e := event.Event{Run: "e2e-1", Source: dns, Seq: 1, Body: b}
 		place := places[b.Kind()]
-		switch place {
-		case "cloud":
-			e.To = event.SourceCloud
-		case "cmd":
-			e.To, place = dns, "worker.ip-10-0-0-1%2Eec2%2Einternal.cmd"
-		case "fact":
-			place = "worker.ip-10-0-0-1%2Eec2%2Einternal.fact"
+		e := saying("e2e-1", dns, place, b)
+		if place == "cmd" || place == "fact" {
+			place = "worker.ip-10-0-0-1%2Eec2%2Einternal." + place
 		}
 		want := "spot.run.e2e-1." + place + "." + string(b.Kind())
 		if got, err := wire.Subject(e); err != nil || got != want {
 			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}
+
+// saying is an event as the one who may say it says it: of a node or to it.
+func saying(run, node, place string, b event.Body) event.Event {
+	source := map[string]string{
+		"fleet": event.SourceReplayer, "request": event.SourceReplayer, "cloud": event.SourcePlanner, "plan": event.SourcePlanner,
+		"timer": event.SourcePlanner, "record": event.SourceCollector, "cmd": event.SourcePlanner, "fact": node,
+	}[place]
+	e := event.Event{Run: run, Source: source, Seq: 1, Version: event.SchemaVersion, Body: b}
+	switch place {
+	case "cloud":
+		e.To = event.SourceCloud
+	case "cmd":
+		e.To = node
+	case "record":
+		if _, ok := b.(event.RunRecorded); ok {
+			e.Body = event.RunRecorded{Run: run}
+		}
+	}
+	return e
+}
+
+// TestSubjectOfNotices: from version 2 on what a cloud says of a node is among the
+// node's own facts, and it is about no other node.
+func TestSubjectOfNotices(t *testing.T) {
+	bodies := func(nodes ...string) []event.Body {
+		return []event.Body{
+			event.PreemptionNoticed{Nodes: nodes}, event.InstanceLost{Nodes: nodes},
+			event.PreemptionCancelled{Nodes: nodes}, event.RebalanceRecommended{Nodes: nodes},
+		}
+	}
+	notice := func(version int, b event.Body) (string, error) {
+		return wire.Subject(event.Event{Run: "r", Source: event.SourceNotice("a.b"), Seq: 1, Version: version, Body: b})
+	}
+	for i, b := range bodies("a.b") {
+		for version, want := range map[int]string{0: "worker.a%2Eb.fact.", 1: "fleet.", 2: "worker.a%2Eb.fact."} {
+			want = "spot.run.r." + want + string(b.Kind())
+			if got, err := notice(version, b); got != want || err != nil {
+				t.Errorf("version %d: got %q, %v, want %q", version, got, err, want)
+			}
+		}
+		if filter := wire.NoticeFilters("r", "a.b")[i]; filter != "spot.run.r.worker.a%2Eb.fact."+string(b.Kind()) {
+			t.Errorf("filter %s of %s", filter, b.Kind())
+		}
+	}
+	for _, b := range append(append(bodies("b"), bodies("a.b", "b")...), bodies()...) {
+		_, err := notice(2, b)
+		wantError(t, err, `source is "notice/a.b", but it is about [`)
+	}
+	for _, source := range []string{event.SourceNotice(""), event.SourceNotice("planner"), event.SourceNotice("notice/a")} {
+		if got, err := wire.Subject(event.Event{Run: "r", Source: source, Seq: 1, Body: event.InstanceLost{Nodes: []string{source}}}); err == nil {
+			t.Errorf("%s speaks on %s", source, got)
 		}
 	}
 }
@@ -59,9 +108,13 @@ func TestSubjectOfWatermarks(t *testing.T) {
 func TestControlSubject(t *testing.T) {
 	want := []string{
 		"spot.control.experiment.start", "spot.control.experiment.stop", "spot.control.experiment.accepted",
-		"spot.control.experiment.refused", "spot.control.service.roll_called", "spot.control.service.present",
+		"spot.control.experiment.refused", "spot.control.service.roll_called", "spot.control.service.present.planner",
 	}
 	for i, b := range controlBodies {
+		if present, ok := b.(event.ServicePresent); ok {
+			present.Service = "planner"
+			b = present
+		}
 		if got, err := wire.ControlSubject(b); err != nil || got != want[i] {
 			t.Errorf("got %q, %v, want %q", got, err, want[i])
 		}
@@ -98,6 +151,15 @@ func TestSubjectRefuses(t *testing.T) {
 		{fact("cloud", ""), `source is "cloud", but only a node says this`},
 		{event.Event{Run: "r", Source: "planner", Seq: 1, To: "n", Body: event.RequestFleet{}}, `to is "n", but only the cloud takes a event.RequestFleet`},
 		{fact("planner", ""), `source is "planner", but only a node says this`},
+		{fact("planner/watch", ""), `source is "planner/watch", but only a node says this`},
+		{fact("collector", ""), `source is "collector", but only a node says this`},
+		{fact("user/", ""), `source is "user/", but only a node says this`},
+		{fact("notice/n", ""), `source is "notice/n", but only a node says this`},
+		{event.Event{Run: "r", Source: "n", Seq: 1, To: "n", Body: event.Drain{}}, `source is "n", but only planner says this`},
+		{event.Event{Run: "r", Source: "n", Seq: 1, Body: event.InstanceLost{Nodes: []string{"n"}}}, `source is "n", but only replayer or cloud or planner says this`},
+		{event.Event{Run: "r", Source: "user/", Seq: 1, Body: event.RequestArrived{}}, `source is "user/", but only replayer says this`},
+		{event.Event{Run: "r", Source: "cloud", Seq: 1, Body: event.TimerFired{}}, `source is "cloud", but only planner says this`},
+		{event.Event{Run: "r", Source: "collector", Seq: 1, Body: event.RunRecorded{Run: "s"}}, `run_recorded is of run "s"`},
 		{fact("n", "m"), `to is "m", but event.ContextMigrated is not a command`},
 		{event.Event{Run: "r", Body: event.RollCalled{}}, `event.RollCalled does not travel in a run's events`},
 		{event.Event{Run: "r"}, `<nil> does not travel in a run's events`},
@@ -137,16 +199,17 @@ func TestFiltersMatchTheirSubjectsOnly(t *testing.T) {
 		"record": wire.RecordFilter("r"), "cloud": wire.CloudFilter("r"),
 	}
 	for _, b := range runBodies {
-		e := event.Event{Run: "r", Source: "a.b", Seq: 1, Body: b}
-		subject, err := wire.Subject(e)
-		if err != nil {
-			e.To = "a.b"
-			if _, cloud := b.(event.RequestFleet); cloud {
-				e.To = event.SourceCloud
+		var e event.Event
+		var subject string
+		for place := range filters { // the one where it can be said
+			e = saying("r", "a.b", place, b)
+			var err error
+			if subject, err = wire.Subject(e); err == nil {
+				break
 			}
-			if subject, err = wire.Subject(e); err != nil {
-				t.Fatal(err)
-			}
+		}
+		if subject == "" {
+			t.Fatalf("nobody says %s", b.Kind())
 		}
 		for place, filter := range filters {
 			own := strings.Contains(subject, "."+place+".")

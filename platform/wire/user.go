@@ -15,8 +15,8 @@ import (
 )
 
 // DecodeMessage is Decode of a message of the stream, by its subject and its place
-// there. Beside events it reads what users publish as arrivals: a JSON object, for
-// example
+// there. What does not belong on its subject is an error that wraps ErrUnfit.
+// Beside events it reads what users publish as arrivals: a JSON object, for example
 //
 //	nats pub spot.run.custom-3.request.arrived '{"id": "a1", "prompt": "Hello", "max_tokens": 64}'
 //
@@ -33,7 +33,14 @@ import (
 func DecodeMessage(subject string, seq uint64, data []byte) (event.Event, error) {
 	run, ok := arrivalsOf(subject)
 	if !ok || !isJSON(data) {
-		return Decode(data)
+		e, err := Decode(data)
+		if err == nil {
+			err = fits(subject, e)
+		}
+		if err != nil {
+			return event.Event{}, err
+		}
+		return e, nil
 	}
 	prompt := new(experiment.Prompt)
 	arrived := event.RequestArrived{Prompt: prompt}

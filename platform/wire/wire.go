@@ -5,10 +5,12 @@
 // DecodeStop, ControlSubject) are written as JSON, so that the stock NATS
 // command line shows readable text; JSON and protobuf are both read.
 //
-// Decoding is strict. A schema version above event.SchemaVersion, a body that
+// Decoding is strict. A schema version above event.ReadableVersion, a body that
 // this build does not know, a missing part, a number out of range: each is an
-// error that names the field and its value. Bad input never panics. What
-// Decode accepts, Encode writes again, and an empty list comes back as nil.
+// error that names the field and its value. Fields that this build does not know
+// are left out of account: a version that nobody may leave them out of is a
+// higher one. Bad input never panics. What Decode accepts of the versions up to
+// event.SchemaVersion, Encode writes again, and an empty list comes back as nil.
 //
 // The mapping has one pair of functions a message, xOut to the wire and xIn
 // from it. Both check; *check keeps the first thing wrong and where it is.
@@ -16,6 +18,7 @@ package wire
 
 import (
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -25,8 +28,7 @@ import (
 )
 
 // Encode returns the bytes of an event under spot.run.>. Run, Source and Seq
-// must be set; Version 0 stands for event.SchemaVersion, the only version that
-// is written.
+// must be set; Version is the run's, 0 stands for event.SchemaVersion.
 func Encode(e event.Event) ([]byte, error) {
 	c := new(check)
 	m := eventOut(c, e)
@@ -55,16 +57,14 @@ func Decode(b []byte) (event.Event, error) {
 }
 
 func eventOut(c *check, e event.Event) *pb.Event {
-	if e.Version != 0 && e.Version != event.SchemaVersion {
-		c.fail("version", "is %d: this build writes %d", e.Version, event.SchemaVersion)
-	}
+	version := versionOut(c, "version", e.Version)
 	m := &pb.Event{
 		Run:         c.text("run", e.Run),
 		Source:      c.text("source", e.Source),
 		Seq:         c.positive("seq", e.Seq),
 		To:          e.To,
 		TimeNs:      int64(e.Time),
-		Version:     event.SchemaVersion,
+		Version:     version,
 		WatermarkNs: int64(e.Watermark),
 		Seen:        e.Seen,
 		Term:        e.Term,
@@ -76,13 +76,30 @@ func eventOut(c *check, e event.Event) *pb.Event {
 	return m
 }
 
+// versionOut takes a schema version to the wire; 0 stands for this build's.
+func versionOut(c *check, field string, v int) uint64 {
+	switch {
+	case v == 0:
+		return event.SchemaVersion
+	case v < 0 || v > event.SchemaVersion:
+		c.fail(field, "is %d: this build writes 1 to %d", v, event.SchemaVersion)
+	}
+	return uint64(v) //nolint:gosec // it is not negative
+}
+
+// versionIn takes a schema version from the wire; before there was a field for it
+// there was version 1.
+func versionIn(v uint64) int {
+	return int(min(max(v, 1), math.MaxInt32)) //nolint:gosec // it fits
+}
+
 func eventIn(c *check, m *pb.Event) event.Event {
 	// The version first: a newer writer may have bodies unknown here.
 	switch v := m.GetVersion(); {
 	case v == 0:
 		c.fail("version", "is missing")
-	case v > event.SchemaVersion:
-		c.fail("version", "is %d: this build reads 1 to %d, so update it", v, event.SchemaVersion)
+	case v > event.ReadableVersion:
+		c.failFor(ErrTooNew, "version", "is %d: this build reads 1 to %d, so update it", v, event.ReadableVersion)
 	}
 	return event.Event{
 		Run:       c.text("run", m.GetRun()),

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -75,8 +76,8 @@ func TestRoundTripOfEdges(t *testing.T) {
 func TestGoldenBytes(t *testing.T) {
 	e := event.Event{
 		Run: "e2e-1", Source: "node-2", Seq: 7, Time: 24370000000, Watermark: vtime.Never, Seen: 3,
-		Cause: event.ID{Source: "planner", Seq: 3},
-		Body:  event.TokensCommitted{Epoch: event.Epoch{Term: 1, N: 2}, Pipeline: 1, Batch: 5, Tokens: 32, At: 24000000000},
+		Cause: event.ID{Source: "planner", Seq: 3}, Version: 1,
+		Body: event.TokensCommitted{Epoch: event.Epoch{Term: 1, N: 2}, Pipeline: 1, Batch: 5, Tokens: 32, At: 24000000000},
 	}
 	const golden = "0a056532652d3112066e6f64652d3218072880e1c2e45a320b0a07706c616e6e65721003380140ffffffffffffffff7f48039a05120a04080110021001180520202880e08bb459"
 	data, err := wire.Encode(e)
@@ -118,7 +119,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"no run", with(func(e *event.Event) { e.Run = "" }), `event planner/4 of run "": run is missing`},
 		{"no source", with(func(e *event.Event) { e.Source = "" }), `source is missing`},
 		{"no seq", with(func(e *event.Event) { e.Seq = 0 }), `seq is missing: it counts from 1`},
-		{"version", with(func(e *event.Event) { e.Version = 9 }), `version is 9: this build writes 1`},
+		{"version", with(func(e *event.Event) { e.Version = 9 }), `version is 9: this build writes 1 to 2`},
 		{"no body", body(nil), `body is missing`},
 		{"control body", body(event.RollCalled{}), `body is a event.RollCalled, which does not travel in a run's events`},
 		{"pointer body", body((*event.Drain)(nil)), `body is a *event.Drain, which does not travel`},
@@ -170,7 +171,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"nothing", nil, `version is missing`},
 		{"text", []byte("hello"), `decode 5 bytes as an event: `},
 		{"cut off", envelope(func(*pb.Event) {})[:9], `as an event: cannot parse invalid wire-format data`},
-		{"newer", envelope(func(m *pb.Event) { m.Version, m.Body = 2, nil }), `event node-1/4 of run "e2e-1": version is 2: this build reads 1 to 1, so update it`},
+		{"two versions ahead", envelope(func(m *pb.Event) { m.Version, m.Body = event.SchemaVersion+2, nil }),
+			fmt.Sprintf(`event node-1/4 of run "e2e-1": too new for this build: version is %d: this build reads 1 to %d, so update it`, event.SchemaVersion+2, event.SchemaVersion+1)},
 		{"huge version", envelope(func(m *pb.Event) { m.Version = math.MaxUint64 }), `version is 18446744073709551615: this build reads`},
 		{"no run", envelope(func(m *pb.Event) { m.Run = "" }), `run is missing`},
 		{"no seq", envelope(func(m *pb.Event) { m.Seq = 0 }), `seq is missing`},

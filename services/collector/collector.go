@@ -149,7 +149,7 @@ func filters(run string) []string {
 	kind := func(place string, b event.Body) string {
 		return "spot.run." + run + "." + place + "." + string(b.Kind())
 	}
-	return []string{
+	return append(wire.NoticeFilters(run, "*"),
 		kind("fleet", event.RunStarted{}), kind("fleet", event.AcquisitionNoticed{}), kind("fleet", event.InstanceAcquired{}),
 		kind("fleet", event.PreemptionNoticed{}), kind("fleet", event.InstanceLost{}),
 		kind("fleet", event.PreemptionCancelled{}), kind("fleet", event.RebalanceRecommended{}),
@@ -157,7 +157,7 @@ func filters(run string) []string {
 		kind("plan", event.ConfigChosen{}), kind("plan", event.MigrationPlanned{}), kind("plan", event.RequestCompleted{}),
 		kind("plan", event.RequestUnfinished{}), kind("plan", event.RequestRefused{}),
 		kind("plan", event.NodeTimeAccounted{}), kind("plan", event.RunFinished{}),
-	}
+	)
 }
 
 // maxBatch bounds the rows of one write, and with it the memory in hand.
@@ -221,7 +221,7 @@ type hand struct {
 // take maps a fact. What cannot be read is logged and acknowledged: it would
 // come back for ever.
 func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
-	ev, err := wire.Decode(d.Data)
+	ev, err := wire.DecodeMessage(d.Subject, d.Seq, d.Data)
 	if err != nil {
 		s.Log.Warn("skip a fact that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
 		h.deliveries = append(h.deliveries, d)
@@ -268,7 +268,7 @@ func (s *service) readAgain(ctx context.Context, run string, seq uint64) (finish
 		if m.Seq >= seq {
 			return finished, s.write(ctx, rows)
 		}
-		ev, err := wire.Decode(m.Data)
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if err != nil {
 			continue // logged when it was delivered
 		}
@@ -395,8 +395,8 @@ func (s *service) tell(ctx context.Context, finished event.Event) error {
 	rows := s.recorded[finished.Run]
 	delete(s.recorded, finished.Run)
 	ev := event.Event{
-		Run: finished.Run, Source: "collector", Seq: 1, Time: finished.Time, Cause: finished.ID(),
-		Version: event.SchemaVersion, Body: event.RunRecorded{Run: finished.Run, Rows: rows},
+		Run: finished.Run, Source: event.SourceCollector, Seq: 1, Time: finished.Time, Cause: finished.ID(),
+		Version: finished.Version, Body: event.RunRecorded{Run: finished.Run, Rows: rows},
 	}
 	return actor.Publish(ctx, s.Bus, ev)
 }

@@ -96,7 +96,7 @@ func (s *service) old(ctx context.Context) (old []string, err error) {
 	}
 	var runs []stored
 	err = s.each(ctx, bus.Runs, func(m bus.Message) {
-		ev, err := wire.Decode(m.Data)
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if _, ok := ev.Body.(event.RunRecorded); err != nil || !ok {
 			return
 		}

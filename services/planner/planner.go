@@ -181,7 +181,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	if err != nil {
 		return err
 	}
-	leadership, err := actor.Lead(ctx, s.Bus, r.Run, r.Seq)
+	leadership, err := actor.Lead(ctx, s.Bus, r)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop()
-	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r.Run, leadership, pace, here) })
+	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r, leadership, pace, here) })
 	err = actor.RunPlanner(ctx, actor.Options{
 		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager, pace), Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,

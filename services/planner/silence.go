@@ -55,7 +55,7 @@ func (r *rollBook) expected() map[string]time.Time {
 
 // sayWhoIsSilent publishes the verdict on workers that do not beat. It acts when
 // the planner reads it back. A verdict that is passed twice counts once.
-func (s *service) sayWhoIsSilent(ctx context.Context, log *slog.Logger, run string, l actor.Leadership, pace clock.Clock, here *rollBook) {
+func (s *service) sayWhoIsSilent(ctx context.Context, log *slog.Logger, r actor.Started, l actor.Leadership, pace clock.Clock, here *rollBook) {
 	tick := time.NewTicker(heartbeat.Every)
 	defer tick.Stop()
 	for n := uint64(1); ; {
@@ -71,7 +71,7 @@ func (s *service) sayWhoIsSilent(ctx context.Context, log *slog.Logger, run stri
 		slices.SortFunc(silent, topology.CompareNodes)
 		log.Warn("go on without silent workers", "nodes", silent, "silent_after", s.SilentAfter)
 		err := actor.Publish(ctx, stored{s.Bus}, event.Event{
-			Run: run, Source: event.SourcePlanner + "/watch", Seq: n, Time: max(0, pace.Now()), Version: event.SchemaVersion,
+			Run: r.Run, Source: event.SourcePlanner + "/watch", Seq: n, Time: max(0, pace.Now()), Version: r.Start.Schema,
 			Term: l.Term(), Body: event.WorkerSilent{Nodes: silent},
 		})
 		if err != nil && ctx.Err() == nil {

@@ -136,7 +136,7 @@ func (s *service) takeMore(sub bus.Work) {
 }
 
 func (s *service) take(m bus.Delivery) {
-	e, err := wire.Decode(m.Data)
+	e, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
 		s.Log.Warn("a message that cannot be read is skipped", "subject", m.Subject, "sequence", m.Seq, "error", err)
 		s.ack(m)

@@ -38,7 +38,7 @@ func resume(ctx context.Context, b bus.Follower, begun actor.Started, t experime
 	defer played.Stop()
 	c := &course{player: replay.NewPlayer(begun.Run, begun.Start, t), drain: begun.Start.Spec.Drain, wrong: wrong}
 	for m := range played.C() {
-		ev, err := wire.Decode(m.Data)
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if err == nil && ev.Source == event.SourceReplayer {
 			c.pass(ev)
 		}

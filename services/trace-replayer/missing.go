@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/rollcall"
@@ -19,7 +20,41 @@ func (s *service) missing(ctx context.Context, nodes []string) (missing, err err
 	if err != nil {
 		return nil, err
 	}
+	if _, err := commonVersion(present); err != nil {
+		return err, nil
+	}
 	return lacks(present, nodes), nil
+}
+
+// settle is how long, in wall time, who stands by may take to answer a roll call
+// beside those without whom a run does not begin.
+const settle = 400 * time.Millisecond
+
+// schema calls the roll and returns the schema version of a run over nodes that
+// begins now: the lowest of all who answer. wrong says who plays no part in it.
+func (s *service) schema(ctx context.Context, nodes []string) (version int, wrong, err error) {
+	began := time.Now()
+	present, err := rollcall.Call(ctx, s.Bus, s.RollCall, func(p []event.ServicePresent) bool {
+		return time.Since(began) >= settle && lacks(p, nodes) == nil
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	version, wrong = commonVersion(present)
+	return version, wrong, nil
+}
+
+// commonVersion is the highest schema version that all of present know.
+func commonVersion(present []event.ServicePresent) (int, error) {
+	version := event.SchemaVersion
+	for _, p := range present {
+		if p.Schema < event.SchemaVersion-1 || p.Schema > event.SchemaVersion+1 {
+			return 0, fmt.Errorf("a %s %s of schema version %d (build %q) answers, and this trace-replayer is of version %d: services may be one version apart, so update the older one",
+				p.Service, strings.Join(p.Nodes, ", "), p.Schema, p.Build, event.SchemaVersion)
+		}
+		version = min(version, p.Schema)
+	}
+	return version, nil
 }
 
 // lacks says what present lacks for a run over nodes.

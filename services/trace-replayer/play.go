@@ -26,6 +26,10 @@ func (s *service) play(ctx context.Context, run string, seq uint64, start []byte
 	log := s.Log.With("run", run)
 	_, spec, timeline, wrong := resolve(start)
 	begun, found, err := actor.FindRun(ctx, s.Bus, run)
+	version := 0
+	if err == nil && !found && wrong == nil {
+		version, wrong, err = s.schema(ctx, spec.Nodes)
+	}
 	switch {
 	case err != nil:
 	case found:
@@ -37,8 +41,8 @@ func (s *service) play(ctx context.Context, run string, seq uint64, start []byte
 		_, err := control.Publish(ctx, s.Bus, *refused)
 		return err
 	default:
-		log.Info("run begins", "nodes", len(spec.Nodes), "requests", len(timeline.Arrivals), "end", timeline.End)
-		begun, err = s.begin(ctx, run, spec, timeline)
+		log.Info("run begins", "nodes", len(spec.Nodes), "requests", len(timeline.Arrivals), "end", timeline.End, "schema", version)
+		begun, err = s.begin(ctx, run, event.RunStarted{Spec: spec, Schema: version}, timeline)
 	}
 	if err != nil {
 		return fmt.Errorf("trace-replayer: begin run %s: %w", run, err)
@@ -73,8 +77,8 @@ func (s *service) play(ctx context.Context, run string, seq uint64, start []byte
 }
 
 // begin is the first word of a run; only one replayer has it.
-func (s *service) begin(ctx context.Context, run string, spec experiment.Spec, t experiment.Timeline) (actor.Started, error) {
-	start := event.RunStarted{Spec: spec, WallStart: time.Now().UnixNano()}
+func (s *service) begin(ctx context.Context, run string, start event.RunStarted, t experiment.Timeline) (actor.Started, error) {
+	start.WallStart = time.Now().UnixNano()
 	first, _ := replay.NewPlayer(run, start, t).Next()
 	seq, err := actor.Begin(ctx, s.Bus, first)
 	if errors.Is(err, bus.ErrTaken) {

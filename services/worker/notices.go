@@ -100,6 +100,7 @@ type announcer struct {
 	clock  clock.Clock
 	scale  float64 // experiment seconds a wall second
 	run    string
+	schema int // of the run
 	member membership
 
 	joined int             // when it last looked
@@ -185,6 +186,6 @@ func (a *announcer) experiment(at time.Time) vtime.Time {
 func (a *announcer) say(ctx context.Context, b event.Body) error {
 	a.seq = max(a.seq+1, uint64(time.Now().UnixMilli()))
 	return actor.Publish(ctx, a.bus, event.Event{
-		Run: a.run, Source: event.SourceNotice(a.member.node), Seq: a.seq, Time: max(0, a.clock.Now()), Version: event.SchemaVersion, Body: b,
+		Run: a.run, Source: event.SourceNotice(a.member.node), Seq: a.seq, Time: max(0, a.clock.Now()), Version: a.schema, Body: b,
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/run"
@@ -103,7 +104,9 @@ func Setup(g *run.Group, o Options) error {
 	}
 	{
 		ctx, cancel := context.WithCancel(context.Background())
-		g.Add(func() error { return heartbeat.Beat(ctx, o.Bus, o.Log, o.Nodes) }, func(error) { cancel() })
+		g.Add(func() error {
+			return heartbeat.Beat(ctx, o.Bus, o.Log, o.Nodes, func() bool { return s.oldRuns.Load() > 0 })
+		}, func(error) { cancel() })
 	}
 	return nil
 }
@@ -111,6 +114,7 @@ func Setup(g *run.Group, o Options) error {
 type service struct {
 	Options
 	board   *notice.Board // nil without notices
+	oldRuns atomic.Int64  // in progress, of version 1
 	events  *prometheus.CounterVec
 	nodes   prometheus.Gauge
 	engines engines
@@ -135,6 +139,10 @@ func (s *service) register() error {
 func (s *service) play(ctx context.Context, r actor.Started) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if r.Start.Schema == 1 {
+		s.oldRuns.Add(1)
+		defer s.oldRuns.Add(-1)
+	}
 	crew := newCrew(ctx)
 	defer crew.dismiss()
 	var nodes sync.WaitGroup
@@ -205,7 +213,7 @@ func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string,
 		if err != nil {
 			return err
 		}
-		if j, err = actor.Join(ctx, s.Bus, r.Run, node, pace.Now()); err != nil {
+		if j, err = actor.Join(ctx, s.Bus, r, node, pace.Now()); err != nil {
 			return fmt.Errorf("join run %s: %w", r.Run, err)
 		}
 		s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
@@ -219,16 +227,16 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	if err != nil {
 		return err
 	}
-	input, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: r.Seq},
-		wire.FleetFilter(r.Run), wire.CommandFilter(r.Run, node),
+	filters := append(wire.NoticeFilters(r.Run, node), wire.FleetFilter(r.Run), wire.CommandFilter(r.Run, node),
 		wire.PlannerWatermarks(r.Run), wire.RunFinishedFilter(r.Run), wire.SilenceFilter(r.Run))
+	input, err := s.Bus.Follow(ctx, bus.Runs, bus.Position{Seq: r.Seq}, filters...)
 	if err != nil {
 		return fmt.Errorf("follow run %s: %w", r.Run, err)
 	}
 	s.nodes.Inc()
 	defer s.nodes.Dec()
 	told := &announcer{
-		bus: s.Bus, board: s.board, clock: pace, scale: r.Start.Spec.TimeScale, run: r.Run,
+		bus: s.Bus, board: s.board, clock: pace, scale: r.Start.Spec.TimeScale, run: r.Run, schema: r.Start.Schema,
 		member: membership{node: node, changed: make(chan struct{})},
 	}
 	log := s.Log.With("run", r.Run, "node", node)

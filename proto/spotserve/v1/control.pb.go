@@ -741,8 +741,11 @@ func (x *ExperimentRefused) GetRun() string {
 
 // RollCalled asks all services to say who they are.
 type RollCalled struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Call          string                 `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Call  string                 `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
+	// Schema version of the caller; absent: 1. From 2 on it hears the answers on
+	// the subjects of those who answer.
+	Schema        uint64 `protobuf:"varint,3,opt,name=schema,proto3" json:"schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +787,13 @@ func (x *RollCalled) GetCall() string {
 	return ""
 }
 
+func (x *RollCalled) GetSchema() uint64 {
+	if x != nil {
+		return x.Schema
+	}
+	return 0
+}
+
 // ServicePresent answers a roll call.
 type ServicePresent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -791,7 +801,11 @@ type ServicePresent struct {
 	// trace-replayer, planner, worker or collector.
 	Service string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	// Of a worker: the nodes it stands for; "*" is every node.
-	Nodes         []string `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Nodes []string `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Schema version of the one who answers; absent: 1.
+	Schema uint64 `protobuf:"varint,6,opt,name=schema,proto3" json:"schema,omitempty"`
+	// Its build, for people: a release, or a commit.
+	Build         string `protobuf:"bytes,7,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -845,6 +859,20 @@ func (x *ServicePresent) GetNodes() []string {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *ServicePresent) GetSchema() uint64 {
+	if x != nil {
+		return x.Schema
+	}
+	return 0
+}
+
+func (x *ServicePresent) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 // RunRecorded says that all rows of a run are in the store. It travels in an
@@ -955,14 +983,17 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\tstart_seq\x18\x02 \x01(\x04R\bstartSeq\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\aallowed\x18\x05 \x03(\tR\aallowed\x12\x10\n" +
-	"\x03run\x18\x06 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"&\n" +
+	"\x03run\x18\x06 \x01(\tR\x03runJ\x04\b\x01\x10\x02\">\n" +
 	"\n" +
 	"RollCalled\x12\x12\n" +
-	"\x04call\x18\x02 \x01(\tR\x04callJ\x04\b\x01\x10\x02\"Z\n" +
+	"\x04call\x18\x02 \x01(\tR\x04call\x12\x16\n" +
+	"\x06schema\x18\x03 \x01(\x04R\x06schemaJ\x04\b\x01\x10\x02\"\x88\x01\n" +
 	"\x0eServicePresent\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x14\n" +
-	"\x05nodes\x18\x05 \x03(\tR\x05nodesJ\x04\b\x01\x10\x02\"3\n" +
+	"\x05nodes\x18\x05 \x03(\tR\x05nodes\x12\x16\n" +
+	"\x06schema\x18\x06 \x01(\x04R\x06schema\x12\x14\n" +
+	"\x05build\x18\a \x01(\tR\x05buildJ\x04\b\x01\x10\x02\"3\n" +
 	"\vRunRecorded\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x03R\x04rowsB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"

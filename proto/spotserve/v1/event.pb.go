@@ -28,7 +28,16 @@ const (
 // Counts and bytes are never negative unless a comment says so.
 //
 // A new field that readers may leave out of account keeps the version; any
-// other change raises it.
+// other change raises it: a new body, a new place, and also another decision of
+// a planner or worker on the same events, since a planner that takes over decides
+// again what the one before it has decided.
+//
+// A run keeps the version that it was started under (RunStarted.schema), and
+// everybody writes that version in it. Who plays a part in a run, the planner,
+// workers, the trace-replayer, knows that version or one above. Who only reads,
+// the collector for example, reads its own version, all before, and the next
+// one: fields that it does not know are left out of account, a body that it does
+// not know is skipped and counted. What is two versions ahead is refused.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`

@@ -77,8 +77,11 @@ type RunStarted struct {
 	Spec  *Spec                  `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
 	// Wall clock at experiment time 0, Unix nanoseconds; 0 in virtual time.
 	WallStartUnixNs int64 `protobuf:"varint,2,opt,name=wall_start_unix_ns,json=wallStartUnixNs,proto3" json:"wall_start_unix_ns,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The schema version that everybody writes in this run: the lowest of the
+	// services that were there when it started. Absent: 1.
+	Schema        uint64 `protobuf:"varint,3,opt,name=schema,proto3" json:"schema,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunStarted) Reset() {
@@ -121,6 +124,13 @@ func (x *RunStarted) GetSpec() *Spec {
 func (x *RunStarted) GetWallStartUnixNs() int64 {
 	if x != nil {
 		return x.WallStartUnixNs
+	}
+	return 0
+}
+
+func (x *RunStarted) GetSchema() uint64 {
+	if x != nil {
+		return x.Schema
 	}
 	return 0
 }
@@ -738,11 +748,12 @@ var File_spotserve_v1_fleet_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_fleet_proto_rawDesc = "" +
 	"\n" +
-	"\x18spotserve/v1/fleet.proto\x12\fspotserve.v1\x1a\x1dspotserve/v1/experiment.proto\"a\n" +
+	"\x18spotserve/v1/fleet.proto\x12\fspotserve.v1\x1a\x1dspotserve/v1/experiment.proto\"y\n" +
 	"\n" +
 	"RunStarted\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.spotserve.v1.SpecR\x04spec\x12+\n" +
-	"\x12wall_start_unix_ns\x18\x02 \x01(\x03R\x0fwallStartUnixNs\"j\n" +
+	"\x12wall_start_unix_ns\x18\x02 \x01(\x03R\x0fwallStartUnixNs\x12\x16\n" +
+	"\x06schema\x18\x03 \x01(\x04R\x06schema\"j\n" +
 	"\x12AcquisitionNoticed\x124\n" +
 	"\tinstances\x18\x01 \x03(\v2\x16.spotserve.v1.InstanceR\tinstances\x12\x1e\n" +
 	"\vready_at_ns\x18\x02 \x01(\x03R\treadyAtNs\"H\n" +
