@@ -46,9 +46,18 @@ func CheckStreamReplicas(n int) error {
 // that is there and does not answer for its streams is waited for: a cluster may
 // be about to elect who does.
 func (p *Process) Connect(ctx context.Context, name, url string) (b bus.Bus, err error) {
+	connected := p.Ready.Add("NATS")
 	err = bus.Insist(ctx, p.Log, func(ctx context.Context) (err error) {
 		b, err = natsbus.Connect(ctx, natsbus.Options{
 			URL: url, Credentials: p.Credentials, Name: "spotserve-" + name, Replicas: p.replicas, Log: p.Log,
+			Metrics: p.Metrics,
+			Linked: func(up bool) {
+				if up {
+					connected.Met()
+				} else {
+					connected.NotMet("there is no connection")
+				}
+			},
 		})
 		return err
 	})

@@ -70,6 +70,7 @@ func checkUp(nats string, keep collector.Retention, replicas int) error {
 
 func (a *app) runUp(ctx context.Context, o stack.Options) (err error) {
 	o.Log, o.Metrics, o.Ready = a.logger(), obs.NewRegistry(), new(obs.Readiness)
+	o.Metrics.MustRegister(o.Ready)
 	metrics, err := obs.Listen(a.obs.MetricsListen, o.Metrics, o.Ready, o.Log)
 	if err != nil {
 		return err

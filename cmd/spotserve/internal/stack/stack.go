@@ -107,7 +107,7 @@ func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	first, err := s.connect(ctx, "set-up", next)
+	first, err := s.connect(ctx, natsbus.Options{Name: "spotserve-set-up", FirstSeq: next})
 	if err != nil {
 		return err
 	}
@@ -119,11 +119,11 @@ func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
 
 // Connect opens one more connection to the bus.
 func (s *Stack) Connect(ctx context.Context, name string) (bus.Bus, error) {
-	return s.connect(ctx, name, 0)
+	return s.connect(ctx, natsbus.Options{Name: "spotserve-" + name})
 }
 
-func (s *Stack) connect(ctx context.Context, name string, firstSeq uint64) (bus.Bus, error) {
-	o := natsbus.Options{URL: s.options.NATS, Name: "spotserve-" + name, FirstSeq: firstSeq, Replicas: s.options.Replicas, Log: s.options.Log}
+func (s *Stack) connect(ctx context.Context, o natsbus.Options) (bus.Bus, error) {
+	o.URL, o.Replicas, o.Log = s.options.NATS, s.options.Replicas, s.options.Log
 	if s.server != nil {
 		o.InProcess = s.server
 	}
@@ -167,7 +167,7 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		if service.name == "worker" && o.NoWorker {
 			continue
 		}
-		b, err := s.Connect(ctx, service.name)
+		b, err := s.connect(ctx, natsbus.Options{Name: "spotserve-" + service.name, Metrics: o.Metrics})
 		if err != nil {
 			return err
 		}
