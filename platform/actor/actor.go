@@ -96,8 +96,12 @@ type Options struct {
 	// Incarnation is which of its source's processes this is; it numbers what
 	// the actor says on its own.
 	Incarnation uint64
-	// Observe, if set, sees every event that the core takes.
+	// Observe, if set, sees every event that the core takes, and the sources that the
+	// actor itself goes on without.
 	Observe func(event.Event)
+	// Ignored, if set, sees what counts for nothing: it was said before, or by a
+	// process whose place another one has taken.
+	Ignored func(event.Event)
 	// Engine is a worker's, in a run that computes.
 	Engine Engine
 }
@@ -281,6 +285,9 @@ func (a *actor) deliver(m bus.Message) {
 		return
 	}
 	if !a.role.observe(ev, m.Seq) {
+		if a.Ignored != nil && repeats(ev) {
+			a.Ignored(ev)
+		}
 		return
 	}
 	switch b := ev.Body.(type) {
@@ -290,6 +297,9 @@ func (a *actor) deliver(m bus.Message) {
 	case event.SourcesGivenUp:
 		a.waiving, a.blocked = false, time.Time{}
 		a.Log.Warn("go on without silent sources", "before", b.Until, "sources", b.Sources)
+		if a.Observe != nil {
+			a.Observe(ev)
+		}
 		return
 	case event.TimerFired:
 		a.reading, a.fired[ev.ID()] = false, true
@@ -300,6 +310,16 @@ func (a *actor) deliver(m bus.Message) {
 	}
 	ev.Time = a.role.takenAt(ev, a.now)
 	a.agenda.Push(ev)
+}
+
+// repeats reports whether an event that its reader does not take is one that others
+// would take: no watermark, no verdict, and not what a planner says to all.
+func repeats(ev event.Event) bool {
+	switch ev.Body.(type) {
+	case event.WatermarkAdvanced, event.WorkerSilent:
+		return false
+	}
+	return ev.Source != event.SourcePlanner || ev.To != ""
 }
 
 // hear puts what the engine says on the agenda, for now.

@@ -30,6 +30,10 @@ type Leadership struct {
 // Term counts the leaderships of the run, from 1.
 func (l Leadership) Term() uint64 { return l.term }
 
+// Said reports whether the run's stream had the planner's event with this number
+// before the election.
+func (l Leadership) Said(seq uint64) bool { return l.said[seq] }
+
 // Lead has this planner elected for a run. The stream is the arbiter: an election names the one before it, so of
 // two planners that want the same term one gets ErrDeposed.
 //
