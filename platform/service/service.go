@@ -22,6 +22,7 @@ import (
 	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/version"
 )
 
 // EnvPrefix starts the names of the environment variables of all services.
@@ -77,6 +78,10 @@ const (
 // it ended by a signal or by itself, 1 if it failed, 2 if it was called wrongly.
 // A second signal ends the process at once.
 func (s Service) Main() int {
+	if slices.Contains(os.Args[1:], "--version") { // no setting: neither the environment nor the file has it
+		_, _ = fmt.Fprintln(os.Stdout, s.Name, version.Of())
+		return 0
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
@@ -130,7 +135,7 @@ func (s Service) parse(args []string, stderr io.Writer) (given settings, err err
 	fs := pflag.NewFlagSet(s.Name, pflag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		_, _ = fmt.Fprintf(stderr, "%s %s\n\nusage: %s [flags]\n%s\nEvery flag can be set in the environment too (--log-level: %s), and in the config file.\n",
+		_, _ = fmt.Fprintf(stderr, "%s %s\n\nusage: %s [flags]\n%s\nEvery flag can be set in the environment too (--log-level: %s), and in the config file.\n--version prints the version and ends.\n",
 			s.Name, s.Does, s.Name, fs.FlagUsages(), config.EnvName(EnvPrefix, "log-level"))
 	}
 	fs.String(config.FileFlag, "", "config file in YAML, whose keys are the names of these flags")

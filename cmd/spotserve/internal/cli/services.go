@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/service"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/version"
 	"github.com/spotserve/spotserve/services/collector"
 	"github.com/spotserve/spotserve/services/planner"
 )
@@ -167,22 +167,7 @@ func (a *app) version() *cobra.Command {
 		Short: "print the version of this build",
 		Args:  arguments(),
 		RunE: func(*cobra.Command, []string) error {
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				return errors.New("this build carries no version information")
-			}
-			revision := ""
-			for _, s := range info.Settings {
-				switch s.Key {
-				case "vcs.revision":
-					revision = " " + s.Value[:min(12, len(s.Value))]
-				case "vcs.modified":
-					if s.Value == "true" {
-						revision += " modified"
-					}
-				}
-			}
-			_, err := fmt.Fprintf(a.stdout, "spotserve %s%s %s\n", info.Main.Version, revision, info.GoVersion)
+			_, err := fmt.Fprintln(a.stdout, "spotserve", version.Of())
 			return err
 		},
 	}
