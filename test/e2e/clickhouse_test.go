@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
+	"github.com/spotserve/spotserve/test/internal/program"
 )
 
 // clickhouseSite is a site whose store is a database of its own on the server.
@@ -25,7 +26,7 @@ func clickhouseSite(t *testing.T, server *chtest.Server, database string) *site 
 func TestClickHouseHasTheSameRows(t *testing.T) {
 	t.Parallel()
 	server := chtest.Start(t)
-	client := installed(t, "clickhouse-client", "apt-get install clickhouse-client")
+	client := program.Installed(t, "clickhouse-client", "apt-get install clickhouse-client")
 	s, local := clickhouseSite(t, server, "spotserve"), newSite(t)
 	live := s.experiment(job(mainJob, "--time-scale", fast)...)
 	virtual := local.experiment(job(mainJob, "--virtual")...)

@@ -5,14 +5,11 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
 	"github.com/spotserve/spotserve/test/internal/program"
 )
 
@@ -46,21 +43,4 @@ func service(t testing.TB, name string) string {
 func natsServer(t testing.TB) string {
 	t.Helper()
 	return programs.Path(t, "nats-server", filepath.Join(repository, "test"), "github.com/nats-io/nats-server/v2")
-}
-
-// installed finds a stock program, and skips the test where there is none; it
-// fails if all dependencies are asked for.
-func installed(t testing.TB, name, toInstall string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case !errors.Is(err, exec.ErrNotFound):
-		t.Fatal(err)
-	case os.Getenv(chtest.RequireEnv) == "1":
-		t.Fatalf("there is no %s in the search path, and %s=1 asks for it: %s", name, chtest.RequireEnv, toInstall)
-	}
-	t.Skipf("SKIPPED, NOT TESTED: there is no %s in the search path: %s", name, toInstall)
-	return ""
 }

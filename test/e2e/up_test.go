@@ -13,13 +13,14 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/wire"
+	"github.com/spotserve/spotserve/test/internal/program"
 )
 
 // TestStartByStockNATSClient: experiments are started by publishing to the
 // server of spotserve up with the stock command line of NATS.
 func TestStartByStockNATSClient(t *testing.T) {
 	t.Parallel()
-	nats := installed(t, "nats", "go install github.com/nats-io/natscli/nats@latest")
+	nats := program.Installed(t, "nats", "go install github.com/nats-io/natscli/nats@latest")
 	s := newSite(t)
 	up := s.up()
 	b := s.bus(up.url)
