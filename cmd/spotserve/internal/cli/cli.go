@@ -132,7 +132,7 @@ process, or on services that run elsewhere.
 	}
 	root.AddCommand(
 		a.runFile(), a.validate(), a.reproduce(), a.compare(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.prune(), a.config(), a.version(), a.generate(), a.ask(), a.profile(), a.publish(), a.worker(),
-		a.mockMetadata(),
+		a.mockMetadata(), a.doctor(),
 	)
 	a.all = root
 	return root

@@ -1,0 +1,52 @@
+package look
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+)
+
+// show keeps a certificate that somebody has shown.
+func (l *looker) show(whose string, chain []*x509.Certificate) {
+	if len(chain) > 0 {
+		l.shown = append(l.shown, of(whose, chain[0]))
+	}
+}
+
+func of(whose string, c *x509.Certificate) doctor.Certificate {
+	return doctor.Certificate{Whose: whose, NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+}
+
+// certificates lists those of this process's files, and those that were shown.
+func (l *looker) certificates(s *doctor.Seen) {
+	for _, f := range []struct{ whose, path string }{
+		{"the authority (--tls-ca)", l.Credentials.CA}, {"this process (--tls-cert)", l.Credentials.Cert},
+	} {
+		if f.path == "" {
+			continue
+		}
+		c, err := read(f.path)
+		if err != nil {
+			s.Certificates = append(s.Certificates, doctor.Certificate{Whose: f.whose, Err: err})
+			continue
+		}
+		s.Certificates = append(s.Certificates, of(f.whose, c))
+	}
+	s.Certificates = append(s.Certificates, l.shown...)
+}
+
+// read returns the first certificate of a file.
+func read(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s: it has no certificate in PEM", path)
+	}
+	return x509.ParseCertificate(block.Bytes)
+}

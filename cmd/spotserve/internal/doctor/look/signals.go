@@ -1,0 +1,146 @@
+package look
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/alarm"
+	"github.com/spotserve/spotserve/platform/wire"
+)
+
+var (
+	errNoServer = errors.New("no NATS server can be asked")
+	errNoBucket = errors.New("the bucket of keys is not there")
+)
+
+// isNobody reports whether nobody takes a request.
+func isNobody(err error) bool { return errors.Is(err, nats.ErrNoResponders) }
+
+// listen is how long it is listened: twice the time between two beats, and alarms,
+// and for whoever is slow to answer a roll call.
+const listen = 2500 * time.Millisecond
+
+// calls is how often the roll is called: a service that is just starting hears the
+// second call.
+const calls = 2
+
+const heartbeats = "spot.signal.heartbeat.worker"
+
+// signals calls the roll and hears who answers, and whose heart beats meanwhile.
+func (l *looker) signals(ctx context.Context, s *doctor.Seen) {
+	ear := &ear{heard: make(map[string][]doctor.Present), beats: make(map[string]bool)}
+	for _, subject := range []string{heartbeats, heartbeats + ".>", alarm.StoreAway} {
+		stop, err := l.asker.hear(subject, ear.beat)
+		if err != nil {
+			s.Beats.Err = err
+			break
+		}
+		defer stop()
+	}
+	for _, subject := range []string{wire.SubjectPresent, wire.PresentFilter} {
+		stop, err := l.asker.hear(subject, ear.present)
+		if err != nil {
+			s.Roll.Err = err
+			break
+		}
+		defer stop()
+	}
+	called, stopCalling := context.WithTimeout(ctx, listen)
+	defer stopCalling()
+	for range calls {
+		if s.Roll.Err != nil {
+			break
+		}
+		ear.calls = append(ear.calls, l.call(ctx, s))
+		pause(called, listen/(calls+1))
+	}
+	<-called.Done()
+	s.Roll.Present, s.Beats.Nodes, s.Beats.StoreAway = ear.result()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// call calls the roll under a new name.
+func (l *looker) call(ctx context.Context, s *doctor.Seen) (name string) {
+	name = rand.Text()
+	data, err := wire.EncodeControl(event.RollCalled{Call: name, Schema: event.SchemaVersion})
+	if err == nil {
+		_, err = l.asker.ask(ctx, wire.SubjectRollCalled, json.RawMessage(data))
+	}
+	if err != nil {
+		s.Roll.Err = fmt.Errorf("call the roll: %w", err)
+	}
+	return name
+}
+
+// ear takes what is heard.
+type ear struct {
+	mu    sync.Mutex
+	calls []string
+	heard map[string][]doctor.Present // by call
+	beats map[string]bool
+	alarm bool
+}
+
+func (e *ear) beat(m *nats.Msg) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.Subject == alarm.StoreAway {
+		e.alarm = true
+		return
+	}
+	if token, ok := strings.CutPrefix(m.Subject, heartbeats+"."); ok {
+		if node, ok := wire.NodeOfToken(token); ok {
+			e.beats[node] = true
+		}
+		return
+	}
+	for node := range strings.FieldsSeq(string(m.Data)) {
+		e.beats[node] = true // as builds before version 2 of the schema
+	}
+}
+
+func (e *ear) present(m *nats.Msg) {
+	body, err := wire.DecodeControl(m.Subject, m.Data)
+	who, ok := body.(event.ServicePresent)
+	if err != nil || !ok {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard[who.Call] = append(e.heard[who.Call], doctor.Present{ServicePresent: who, Heard: time.Now()})
+}
+
+// result is what the call was answered that most have answered: each process
+// answers each call once.
+func (e *ear) result() (present []doctor.Present, beats map[string]bool, alarm bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range e.calls {
+		if answers := e.heard[name]; len(answers) >= len(present) {
+			present = answers
+		}
+	}
+	slices.SortFunc(present, func(a, b doctor.Present) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), slices.Compare(a.Nodes, b.Nodes))
+	})
+	return slices.Clone(present), maps.Clone(e.beats), e.alarm
+}
