@@ -45,6 +45,7 @@ type StopExperiment struct{ Run string }
 type ExperimentAccepted struct {
 	StartSeq uint64 // stream sequence of the start message
 	Run      string
+	Schema   int // version of the run's events; 0 stands for SchemaVersion
 }
 
 // ExperimentRefused answers a start that cannot run. With Run, it takes an

@@ -126,11 +126,11 @@ func controlOut(c *check, b event.Body) proto.Message {
 }
 
 func acceptedOut(c *check, b event.ExperimentAccepted) *pb.ExperimentAccepted {
-	return &pb.ExperimentAccepted{StartSeq: b.StartSeq, Run: c.text("run", b.Run)}
+	return &pb.ExperimentAccepted{StartSeq: b.StartSeq, Run: c.text("run", b.Run), Schema: versionOut(c, "schema", b.Schema)}
 }
 
 func acceptedIn(c *check, m *pb.ExperimentAccepted) event.ExperimentAccepted {
-	return event.ExperimentAccepted{StartSeq: m.StartSeq, Run: c.text("run", m.Run)}
+	return event.ExperimentAccepted{StartSeq: m.StartSeq, Run: c.text("run", m.Run), Schema: versionIn(m.Schema)}
 }
 
 func refusedOut(c *check, b event.ExperimentRefused) *pb.ExperimentRefused {

@@ -100,7 +100,7 @@ func typeOf(f protoreflect.FieldDescriptor) protowire.Type {
 
 func TestAnswersAreReadableText(t *testing.T) {
 	for want, b := range map[string]event.Body{
-		`{"start_seq":"7","run":"e2e-7"}`:                                      event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7"},
+		`{"start_seq":"7","run":"e2e-7","schema":"1"}`:                         event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7", Schema: 1},
 		`{"start_seq":"8","reason":"unknown model \"21B\"","allowed":["20B"]}`: event.ExperimentRefused{StartSeq: 8, Reason: `unknown model "21B"`, Allowed: []string{"20B"}},
 		`{"call":"c1","service":"worker","nodes":["*"],"schema":"2","build":"v1"}`: event.ServicePresent{
 			Call: "c1", Service: "worker", Nodes: []string{"*"}, Schema: 2, Build: "v1",

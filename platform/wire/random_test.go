@@ -74,6 +74,8 @@ func random(r *rand.Rand, b event.Body) event.Body {
 		return ofItsKind(*s)
 	case *event.RunStarted:
 		s.Schema = 1 + r.IntN(event.SchemaVersion)
+	case *event.ExperimentAccepted:
+		s.Schema = 1 + r.IntN(event.SchemaVersion)
 	case *event.RollCalled:
 		s.Schema = 1 + r.IntN(event.SchemaVersion)
 	case *event.ServicePresent:

@@ -24,6 +24,7 @@ type entry struct {
 	start    []byte
 	answered bool          // by this replayer, or in the stream
 	run      string        // once it is accepted
+	schema   int           // version of its events, likewise
 	stopped  chan struct{} // closed by a stop
 	begun    bool          // this replayer plays it
 	turn     bool          // and no other beside it
@@ -61,7 +62,7 @@ func (l *ledger) take(m bus.Message) {
 		case l.finished[b.Run]:
 			l.drop(e)
 		default:
-			e.answered, e.run = true, b.Run
+			e.answered, e.run, e.schema = true, b.Run, b.Schema
 		}
 	case event.ExperimentRefused:
 		if e := l.of(b.StartSeq); e != nil && e.run == b.Run && !e.begun {

@@ -11,28 +11,14 @@ import (
 	"github.com/spotserve/spotserve/platform/rollcall"
 )
 
-// missing calls the roll and says which services a run over nodes lacks; nil
-// if none. A collector may come later: facts wait for it in the stream.
-func (s *service) missing(ctx context.Context, nodes []string) (missing, err error) {
-	present, err := rollcall.Call(ctx, s.Bus, s.RollCall, func(p []event.ServicePresent) bool {
-		return lacks(p, nodes) == nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if _, err := commonVersion(present); err != nil {
-		return err, nil
-	}
-	return lacks(present, nodes), nil
-}
-
 // settle is how long, in wall time, who stands by may take to answer a roll call
-// beside those without whom a run does not begin.
+// beside those without whom no run can be.
 const settle = 400 * time.Millisecond
 
-// schema calls the roll and returns the schema version of a run over nodes that
-// begins now: the lowest of all who answer. wrong says who plays no part in it.
-func (s *service) schema(ctx context.Context, nodes []string) (version int, wrong, err error) {
+// present calls the roll for a run over nodes. It returns the schema version that
+// all who answer know, or what the run lacks: a service, or one that is recent
+// enough. A collector may come later: facts wait for it in the stream.
+func (s *service) present(ctx context.Context, nodes []string) (schema int, lack, err error) {
 	began := time.Now()
 	present, err := rollcall.Call(ctx, s.Bus, s.RollCall, func(p []event.ServicePresent) bool {
 		return time.Since(began) >= settle && lacks(p, nodes) == nil
@@ -40,8 +26,11 @@ func (s *service) schema(ctx context.Context, nodes []string) (version int, wron
 	if err != nil {
 		return 0, nil, err
 	}
-	version, wrong = commonVersion(present)
-	return version, wrong, nil
+	schema, lack = commonVersion(present)
+	if lack == nil {
+		lack = lacks(present, nodes)
+	}
+	return schema, lack, nil
 }
 
 // commonVersion is the highest schema version that all of present know.

@@ -18,31 +18,28 @@ import (
 )
 
 // play emits a run's events at their times, from where the stream has them on,
-// and waits until the planner has finished the run. stopped ends the input
-// early.
-func (s *service) play(ctx context.Context, run string, seq uint64, start []byte, stopped <-chan struct{}) error {
+// and waits until the planner has finished the run. A stop ends the input early.
+func (s *service) play(ctx context.Context, e *entry) error {
+	run, schema := e.run, e.schema
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log := s.Log.With("run", run)
-	_, spec, timeline, wrong := resolve(start)
+	_, spec, timeline, wrong := resolve(e.start)
 	begun, found, err := actor.FindRun(ctx, s.Bus, run)
-	version := 0
-	if err == nil && !found && wrong == nil {
-		version, wrong, err = s.schema(ctx, spec.Nodes)
-	}
 	switch {
 	case err != nil:
 	case found:
 		log.Info("run goes on")
 	case wrong != nil:
 		log.Error("an accepted run cannot begin any more", "error", wrong)
-		refused := refusal(seq, fmt.Errorf("it was accepted, but cannot begin any more: %w", wrong))
+		refused := refusal(e.seq, fmt.Errorf("it was accepted, but cannot begin any more: %w", wrong))
 		refused.Run = run
 		_, err := control.Publish(ctx, s.Bus, *refused)
 		return err
 	default:
-		log.Info("run begins", "nodes", len(spec.Nodes), "requests", len(timeline.Arrivals), "end", timeline.End, "schema", version)
-		begun, err = s.begin(ctx, run, event.RunStarted{Spec: spec, Schema: version}, timeline)
+		log.Info("run begins", "nodes", len(spec.Nodes), "requests", len(timeline.Arrivals), "end", timeline.End, "schema", schema)
+		begun, err = s.begin(ctx, run, event.RunStarted{Spec: spec, Schema: schema}, timeline)
 	}
 	if err != nil {
 		return fmt.Errorf("trace-replayer: begin run %s: %w", run, err)
@@ -73,7 +70,7 @@ func (s *service) play(ctx context.Context, run string, seq uint64, start []byte
 		}
 		defer wait()
 	}
-	return s.goOn(ctx, c, pace, stopped, finished)
+	return s.goOn(ctx, c, pace, e.stopped, finished)
 }
 
 // begin is the first word of a run; only one replayer has it.

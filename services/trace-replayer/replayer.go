@@ -130,7 +130,7 @@ func (s *service) lead(ctx context.Context) (err error) {
 		for e := ledger.next(); e != nil; e = ledger.next() {
 			e.begun = true
 			playing.Go(func() {
-				err := s.play(ctx, e.run, e.seq, e.start, e.stopped)
+				err := s.play(ctx, e)
 				select {
 				case over <- outcome{e, err}:
 				case <-ctx.Done():
@@ -238,14 +238,14 @@ func (s *service) check(ctx context.Context, e *entry) (accepted event.Experimen
 	if err != nil {
 		return accepted, refusal(e.seq, err), nil
 	}
-	missing, err := s.missing(ctx, spec.Nodes)
+	schema, missing, err := s.present(ctx, spec.Nodes)
 	if err != nil {
 		return accepted, nil, err
 	}
 	if missing != nil {
 		return accepted, refusal(e.seq, missing), nil
 	}
-	return event.ExperimentAccepted{StartSeq: e.seq, Run: fmt.Sprintf("%s-%d", start.Experiment, e.seq)}, nil, nil
+	return event.ExperimentAccepted{StartSeq: e.seq, Run: fmt.Sprintf("%s-%d", start.Experiment, e.seq), Schema: schema}, nil, nil
 }
 
 // resolve reads a start. The same start and files give the same experiment.

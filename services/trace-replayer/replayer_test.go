@@ -216,7 +216,7 @@ func TestPlaysEventsAtTheirTimes(t *testing.T) {
 		s.finish(false)
 		answers := s.follow(bus.Control, wire.SubjectAccepted, wire.SubjectRefused)
 		seq := s.publish(e2e(event.StartOptions{TimeScale: 60, Seed: 3}))
-		want := event.ExperimentAccepted{StartSeq: seq, Run: fmt.Sprintf("e2e-%d", seq)}
+		want := event.ExperimentAccepted{StartSeq: seq, Run: fmt.Sprintf("e2e-%d", seq), Schema: event.SchemaVersion}
 		if got := s.answer(answers); got != want {
 			t.Fatalf("the answer is %+v, want %+v", got, want)
 		}
@@ -328,6 +328,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// asked is how long the roll is called for a start: those who stand by have the
+// time until it is called again.
+const asked = 500 * time.Millisecond
+
 // TestOneRunAtATime: a second start is accepted at once and begins when the
 // first run has finished.
 func TestOneRunAtATime(t *testing.T) {
@@ -341,11 +345,11 @@ func TestOneRunAtATime(t *testing.T) {
 			s.publish(e2e(event.StartOptions{TimeScale: 60}))
 			runs = append(runs, s.answer(answers).(event.ExperimentAccepted).Run)
 		}
-		if time.Since(began) != 0 {
+		if time.Since(began) != 2*asked {
 			t.Errorf("the second start is answered after %s", time.Since(began))
 		}
 		// 1320 s at this scale, and the planner's second.
-		for i, want := range []time.Duration{0, 23 * time.Second} {
+		for i, want := range []time.Duration{asked, asked + 23*time.Second} {
 			events := s.upTo(s.follow(bus.Runs, wire.FleetFilter(runs[i])), "run_started")
 			if got := events[0].wall.Sub(began); got != want {
 				t.Errorf("run %s begins after %s, want %s", runs[i], got, want)
@@ -411,8 +415,8 @@ func TestStopBeforeItsTurn(t *testing.T) {
 			t.Errorf("it begins with %s and ends after %s with %+v", first.Body.Kind(), last.wall.Sub(began), last.Body)
 		}
 		third := s.upTo(s.follow(bus.Runs, wire.FleetFilter(runs[2])), "run_started")
-		if got := third[0].wall.Sub(began); got != 23*time.Second {
-			t.Errorf("the third run begins after %s, want that of one run, 23s", got)
+		if got := third[0].wall.Sub(began); got != 23*time.Second-2*asked {
+			t.Errorf("the third run begins after %s, want that of the first run, which began two roll calls before", got)
 		}
 	})
 }
@@ -449,7 +453,7 @@ func TestStartWaitsForAReplayer(t *testing.T) {
 		s.stop()
 		seq := s.publish(e2e(event.StartOptions{}))
 		s.start()
-		if got := s.answer(answers); got != (event.ExperimentAccepted{StartSeq: seq, Run: fmt.Sprintf("e2e-%d", seq)}) {
+		if got := s.answer(answers); got != (event.ExperimentAccepted{StartSeq: seq, Run: fmt.Sprintf("e2e-%d", seq), Schema: event.SchemaVersion}) {
 			t.Errorf("the second answer is %+v", got)
 		}
 		// The replayer ends in mid-run, with all that it plays.

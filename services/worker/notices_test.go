@@ -127,7 +127,7 @@ func (i *instance) join(run string, at float64, nodes ...string) {
 // until 310.000s".
 func (i *instance) heard(run string) (out []string) {
 	i.t.Helper()
-	sub, err := i.bus.Follow(i.t.Context(), bus.Runs, bus.Position{}, wire.FleetFilter(run))
+	sub, err := i.bus.Follow(i.t.Context(), bus.Runs, bus.Position{}, wire.NoticeFilters(run, "a")...)
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -135,7 +135,8 @@ func (i *instance) heard(run string) (out []string) {
 	synctest.Wait()
 	last := uint64(0)
 	for len(sub.C()) > 0 {
-		ev, err := wire.Decode((<-sub.C()).Data)
+		m := <-sub.C()
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if err != nil {
 			i.t.Fatal(err)
 		}

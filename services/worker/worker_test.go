@@ -75,8 +75,15 @@ func TestWhoAnswersIsReady(t *testing.T) {
 		if len(ready.Unmet()) == 0 {
 			t.Error("ready before it follows anything")
 		}
-		present, err := rollcall.Call(t.Context(), b, time.Minute, func(p []event.ServicePresent) bool { return len(p) == 1 })
-		if err != nil || len(present) != 1 || present[0].Service != "worker" || !slices.Equal(present[0].Nodes, []string{"a", "b"}) {
+		present, err := rollcall.Call(t.Context(), b, time.Minute, func(p []event.ServicePresent) bool { return len(p) == 2 })
+		var nodes []string
+		for _, p := range present {
+			if p.Service != "worker" || p.Schema != event.SchemaVersion {
+				t.Errorf("%+v answers", p)
+			}
+			nodes = append(nodes, p.Nodes...)
+		}
+		if slices.Sort(nodes); err != nil || !slices.Equal(nodes, []string{"a", "b"}) {
 			t.Fatalf("%v, %v", present, err)
 		}
 		if took := time.Since(began); took < 5*time.Second {

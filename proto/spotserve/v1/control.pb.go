@@ -618,8 +618,11 @@ func (x *StopExperiment) GetRun() string {
 type ExperimentAccepted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stream sequence of the start message.
-	StartSeq      uint64 `protobuf:"varint,2,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
-	Run           string `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	StartSeq uint64 `protobuf:"varint,2,opt,name=start_seq,json=startSeq,proto3" json:"start_seq,omitempty"`
+	Run      string `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	// The schema version of the run's events: the lowest of the services that
+	// answered the roll call. Absent: 1.
+	Schema        uint64 `protobuf:"varint,5,opt,name=schema,proto3" json:"schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -666,6 +669,13 @@ func (x *ExperimentAccepted) GetRun() string {
 		return x.Run
 	}
 	return ""
+}
+
+func (x *ExperimentAccepted) GetSchema() uint64 {
+	if x != nil {
+		return x.Schema
+	}
+	return 0
 }
 
 // ExperimentRefused answers a start that cannot run.
@@ -975,10 +985,11 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\rrate_window_s\x18\f \x01(\x01R\vrateWindowS\x12J\n" +
 	"\"min_gpus_without_migration_planner\x18\r \x01(\bR\x1eminGpusWithoutMigrationPlanner\"(\n" +
 	"\x0eStopExperiment\x12\x10\n" +
-	"\x03run\x18\x02 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"I\n" +
+	"\x03run\x18\x02 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"a\n" +
 	"\x12ExperimentAccepted\x12\x1b\n" +
 	"\tstart_seq\x18\x02 \x01(\x04R\bstartSeq\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\tR\x03runJ\x04\b\x01\x10\x02\"z\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\x12\x16\n" +
+	"\x06schema\x18\x05 \x01(\x04R\x06schemaJ\x04\b\x01\x10\x02\"z\n" +
 	"\x11ExperimentRefused\x12\x1b\n" +
 	"\tstart_seq\x18\x02 \x01(\x04R\bstartSeq\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +

@@ -78,7 +78,7 @@ type RunStarted struct {
 	// Wall clock at experiment time 0, Unix nanoseconds; 0 in virtual time.
 	WallStartUnixNs int64 `protobuf:"varint,2,opt,name=wall_start_unix_ns,json=wallStartUnixNs,proto3" json:"wall_start_unix_ns,omitempty"`
 	// The schema version that everybody writes in this run: the lowest of the
-	// services that were there when it started. Absent: 1.
+	// services that were there when it was accepted. Absent: 1.
 	Schema        uint64 `protobuf:"varint,3,opt,name=schema,proto3" json:"schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
