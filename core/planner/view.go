@@ -31,7 +31,7 @@ func (m *MetaContextManager) Cause() Cause { return m.cause }
 
 // Counts are what a run has come to so far. They never decrease.
 type Counts struct {
-	Accepted   int // requests
+	Arrived    int // requests, those that are refused included
 	Completed  int
 	Unfinished int // at the end of the run
 	Refused    int
@@ -47,7 +47,8 @@ type Counts struct {
 	// it, when it left at its deadline.
 	Missed int
 	// CachesGivenUp are interrupted batches whose KV cache could not move to the
-	// pipeline that was to inherit it: not in time, or not into its memory.
+	// pipeline that was to inherit it: not in time, not into its memory, or in the
+	// way of weights.
 	CachesGivenUp int
 }
 
@@ -60,7 +61,7 @@ func (m *MetaContextManager) Counts() Counts {
 	}
 	if m.requests != nil {
 		t := m.requests.Totals()
-		c.Accepted, c.Completed, c.Duplicated = t.Accepted, t.Completed, t.Duplicated
+		c.Arrived, c.Completed, c.Duplicated = t.Accepted+c.Refused, t.Completed, t.Duplicated
 	}
 	return c
 }
