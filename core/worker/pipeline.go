@@ -45,6 +45,8 @@ type engine interface {
 	rearrange()
 	// prefillOne is how long the prefill of one request takes.
 	prefillOne() time.Duration
+	// prefilledAt is what PrefilledAt says of a busy engine.
+	prefilledAt() vtime.Time
 	// report adds the batch and the pool to the fact of an exit.
 	report(*event.PipelineExited)
 }

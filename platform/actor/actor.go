@@ -104,6 +104,22 @@ type Options struct {
 	Ignored func(event.Event)
 	// Engine is a worker's, in a run that computes.
 	Engine Engine
+	// Trace, if set, tells what the actor does as spans.
+	Trace Tracer
+}
+
+// Tracer sees what an actor reads, takes and says. It changes none of it, and keeps
+// no list that it is shown. It is called by the actor's goroutine alone.
+type Tracer interface {
+	// Read sees a message that is going to be taken.
+	Read(ev event.Event, m bus.Message)
+	// Begin sees an event before the core takes it, and Took after that, with what
+	// the core asks for. replayed: another process took the event before this one,
+	// and this one only finds out what came of it.
+	Begin(ev event.Event)
+	Took(ev event.Event, effects []effect.Effect, replayed bool)
+	// Context is what goes with an event that the core has just asked to publish.
+	Context(ev event.Event) bus.TraceContext
 }
 
 // Engine carries out what a worker's core asks of it, and answers.
@@ -166,6 +182,12 @@ type watermark struct {
 	seen uint64
 }
 
+// outgoing is an event on its way to the bus.
+type outgoing struct {
+	event.Event
+	trace bus.TraceContext
+}
+
 type actor struct {
 	Options
 	role    role
@@ -174,11 +196,12 @@ type actor struct {
 	pending event.Event       // the timer
 	fired   map[event.ID]bool // the timers that were read back and not taken yet
 	blocked time.Time         // since when the next event is overdue; zero if it is not
-	outbox  []event.Event
+	outbox  []outgoing
 	marks   uint64    // watermarks sent on their own
 	waivers uint64    // sources given up so far
 	waiving bool      // a waiver is published and not read back yet
 	unsure  time.Time // since when something is published and not known to be stored; zero if nothing is
+	schema  int       // of the run; 0 until its start is read
 	now     vtime.Time
 	answers uint64 // of the engine so far
 	failed  error  // of the engine
@@ -284,11 +307,17 @@ func (a *actor) deliver(m bus.Message) {
 		a.Log.Warn("skip an event of another run", "subject", m.Subject, "seq", m.Seq, "run_in_event", ev.Run)
 		return
 	}
+	if start, ok := ev.Body.(event.RunStarted); ok {
+		a.schema = start.Schema
+	}
 	if !a.role.observe(ev, m.Seq) {
 		if a.Ignored != nil && repeats(ev) {
 			a.Ignored(ev)
 		}
 		return
+	}
+	if a.Trace != nil {
+		a.Trace.Read(ev, m)
 	}
 	switch b := ev.Body.(type) {
 	case event.PlannerElected:
@@ -376,7 +405,7 @@ func (a *actor) take() (progressed bool) {
 			a.reading, a.pending = true, ev
 			timer := a.agenda.Pop()
 			timer.Term = term
-			a.outbox = append(a.outbox, timer)
+			a.outbox = append(a.outbox, outgoing{Event: timer})
 			return true
 		}
 		a.agenda.Pop()
@@ -413,10 +442,10 @@ func (a *actor) waive(ev event.Event) {
 	}
 	a.waiving = true
 	a.waivers++
-	a.outbox = append(a.outbox, event.Event{
+	a.outbox = append(a.outbox, outgoing{Event: event.Event{
 		Run: a.Run, Source: a.Name + "/waiver", Seq: a.waivers, Time: ev.Time, Version: event.SchemaVersion, Term: term,
 		Body: event.SourcesGivenUp{Sources: silent, Until: ev.Time},
-	})
+	}})
 }
 
 // wait is how long to sleep if nothing is delivered.
@@ -454,13 +483,20 @@ func (a *actor) step(ev event.Event) {
 		a.Log.Warn("a fact comes late", "id", ev.ID(), "kind", ev.Body.Kind(), "at", ev.Time, "now", a.now)
 	}
 	a.now = max(a.now, ev.Time)
-	for _, e := range a.Core.Step(ev.Time, ev) {
+	if a.Trace != nil {
+		a.Trace.Begin(ev)
+	}
+	effects := a.Core.Step(ev.Time, ev)
+	if a.Trace != nil {
+		a.Trace.Took(ev, effects, a.role.replaying())
+	}
+	for _, e := range effects {
 		switch {
 		case e.Publishes():
 			// The answer to a command bounds what may be taken next.
 			a.role.sent(e.Event)
 			if a.role.news(e.Event) {
-				a.outbox = append(a.outbox, e.Event)
+				a.outbox = append(a.outbox, outgoing{e.Event, a.traceOf(e.Event)})
 			}
 		case e.Engine != nil:
 			a.operate(e.Engine)
@@ -468,6 +504,13 @@ func (a *actor) step(ev event.Event) {
 			a.agenda.Set(a.Run, e.Timer)
 		}
 	}
+}
+
+func (a *actor) traceOf(ev event.Event) (t bus.TraceContext) {
+	if a.Trace != nil {
+		t = a.Trace.Context(ev)
+	}
+	return t
 }
 
 // publish sends the outbox, and the watermark on its own if nothing carried it
@@ -484,16 +527,17 @@ func (a *actor) publish(ctx context.Context) error {
 	a.stamp(mark)
 	if done, _ := a.role.done(); announce && !done {
 		a.marks++
-		a.outbox = append(a.outbox, event.Event{
+		a.outbox = append(a.outbox, outgoing{Event: event.Event{
 			Run: a.Run, Source: a.Name, Seq: event.FirstSeq(a.Incarnation) + a.marks, Time: max(0, a.Clock.Now()), Version: event.SchemaVersion,
 			Watermark: mark.time, Seen: mark.seen, Body: event.WatermarkAdvanced{},
-		})
+		}})
 	}
-	for i, ev := range a.outbox {
-		if err := Publish(ctx, a.Bus, ev); err != nil {
+	for i, out := range a.outbox {
+		out.Version = a.schema
+		if err := PublishIn(ctx, a.Bus, out.Event, out.trace); err != nil {
 			return err
 		}
-		a.outbox[i] = event.Event{}
+		a.outbox[i] = outgoing{}
 		if a.unsure.IsZero() {
 			a.unsure = time.Now()
 		}
@@ -515,6 +559,11 @@ func (a *actor) stamp(mark watermark) {
 
 // Publish encodes an event and hands it to the bus.
 func Publish(ctx context.Context, p bus.Publisher, ev event.Event) error {
+	return PublishIn(ctx, p, ev, bus.TraceContext{})
+}
+
+// PublishIn is Publish of an event that belongs to a trace.
+func PublishIn(ctx context.Context, p bus.Publisher, ev event.Event, trace bus.TraceContext) error {
 	subject, err := wire.Subject(ev)
 	if err != nil {
 		return err
@@ -523,7 +572,7 @@ func Publish(ctx context.Context, p bus.Publisher, ev event.Event) error {
 	if err != nil {
 		return err
 	}
-	m := bus.Outgoing{Subject: subject, Data: data}
+	m := bus.Outgoing{Subject: subject, Data: data, TraceContext: trace}
 	if _, mark := ev.Body.(event.WatermarkAdvanced); !mark {
 		m.ID = ev.Run + "/" + ev.ID().String()
 		if ev.Term > 0 {

@@ -204,7 +204,7 @@ func TestWorkerListensToThePlanner(t *testing.T) {
 // TestStampPromisesNoMoreThanWhatFollows: the reader of a fact may act on its
 // watermark before it reads the next one.
 func TestStampPromisesNoMoreThanWhatFollows(t *testing.T) {
-	a := &actor{outbox: []event.Event{{Time: 30 * ms}, {Time: 10 * ms}, {Time: 20 * ms}}}
+	a := &actor{outbox: []outgoing{{Event: event.Event{Time: 30 * ms}}, {Event: event.Event{Time: 10 * ms}}, {Event: event.Event{Time: 20 * ms}}}}
 	a.stamp(watermark{15 * ms, 3})
 	for i, want := range []vtime.Time{10 * ms, 15 * ms, 15 * ms} {
 		if got := a.outbox[i]; got.Watermark != want || got.Seen != 3 {
