@@ -63,8 +63,8 @@ func Setup(g *run.Group, o Options) error {
 	if o.SilentAfter <= 0 {
 		o.SilentAfter = DefaultSilentAfter
 	}
-	s := &service{Options: o, watch: heartbeat.NewWatch(o.Bus, o.Log, o.Holder, o.SilentAfter)}
-	if err := s.register(); err != nil {
+	s := &service{Options: o, watch: heartbeat.NewWatch(o.Bus, o.Log, o.Holder, o.SilentAfter), metrics: newMetrics()}
+	if err := s.metrics.register(o.Metrics); err != nil {
 		return err
 	}
 	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
@@ -78,9 +78,9 @@ func Setup(g *run.Group, o Options) error {
 		g.Add(func() error {
 			err := lease.Hold(ctx, lease.Options{
 				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: func() { runs.Met(); close(standing) },
-			}, func(ctx context.Context) error {
+			}, s.metrics.leading.While(func(ctx context.Context) error {
 				return actor.EachRun(ctx, o.Bus, o.Log, func() {}, s.play)
-			})
+			}))
 			runs.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -106,45 +106,7 @@ func Setup(g *run.Group, o Options) error {
 type service struct {
 	Options
 	watch   *heartbeat.Watch
-	events  *prometheus.CounterVec
-	plans   prometheus.Counter
-	active  prometheus.Gauge
-	latency prometheus.Histogram
-	answers prometheus.Histogram
-
-	decisions prometheus.Histogram
-}
-
-func (s *service) register() error {
-	s.events = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "spotserve_planner_events_total", Help: "Events taken, by kind.",
-	}, []string{"kind"})
-	s.plans = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "spotserve_planner_plans_total", Help: "Configurations chosen.",
-	})
-	s.active = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "spotserve_planner_active_runs", Help: "Runs in progress.",
-	})
-	s.latency = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "spotserve_planner_step_seconds", Help: "Wall time of one step of the core.",
-		Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
-	})
-	s.answers = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "spotserve_planner_notice_to_plan_seconds",
-		Help:    "Wall time from the first notice of a preemption to the plan that comes next, arranged interruptions included.",
-		Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
-	})
-	s.decisions = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "spotserve_planner_notice_to_decision_seconds",
-		Help:    "Wall time from the instant of a notice of a preemption to the planner's decision on it: who stops when, or that nobody has to.",
-		Buckets: prometheus.ExponentialBuckets(1./1024, 2, 15), // with one at a second
-	})
-	for _, c := range []prometheus.Collector{s.events, s.plans, s.active, s.latency, s.answers, s.decisions} {
-		if err := s.Metrics.Register(c); err != nil {
-			return fmt.Errorf("planner: metrics: %w", err)
-		}
-	}
-	return nil
+	metrics *metrics
 }
 
 // The pauses before a run is led anew, in wall time. The first one is long
@@ -190,10 +152,15 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	if err != nil {
 		return fmt.Errorf("follow run %s: %w", r.Run, err)
 	}
-	s.active.Inc()
-	defer s.active.Dec()
+	s.metrics.active.Inc()
+	defer s.metrics.active.Dec()
+	if leadership.Term() > 1 {
+		s.metrics.takeover.Inc()
+	}
 	log.Info("run led", "term", leadership.Term(), "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
 	manager := core.New(1)
+	ledger := s.metrics.open(r.Run, manager, leadership, pace)
+	defer ledger.close()
 	here := newRollBook()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -202,12 +169,15 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	defer stop()
 	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r, leadership, pace, here) })
 	err = actor.RunPlanner(ctx, actor.Options{
-		Run: r.Run, Name: event.SourcePlanner, Core: s.measured(manager, pace), Bus: s.Bus, Input: input,
+		Run: r.Run, Name: event.SourcePlanner, Core: ledger, Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
 		Observe: func(ev event.Event) {
-			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
+			if b, ok := ev.Body.(event.SourcesGivenUp); ok {
+				ledger.giveUp(b)
+			}
 			here.take(ev)
 		},
+		Ignored: ledger.ignore,
 	}, leadership, spec.Delays, manager.Finished)
 	if err == nil {
 		log.Info("run finished")
