@@ -22,6 +22,7 @@ import (
 	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/failpoint"
 	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/version"
 )
 
@@ -33,9 +34,12 @@ type Service struct {
 	Name string // of the program
 	Does string // one sentence for --help
 	// Flags adds the service's own flags to those that every service has:
-	// config, log-level, log-format, metrics-listen, stream-replicas and those of
-	// its credentials.
+	// config, log-level, log-format, metrics-listen, stream-replicas, trace-endpoint,
+	// trace-sample and those of its credentials.
 	Flags func(*pflag.FlagSet)
+	// Node, if set, names the node that the process stands for, once the flags are
+	// parsed; empty if there is none, or several.
+	Node func() string
 	// Setup connects to what the service needs and adds its actors to the
 	// group. The context ends with the process, on a signal for example.
 	Setup func(context.Context, *Process) error
@@ -50,6 +54,8 @@ type Process struct {
 	// Credentials are the files that the process proves itself with; they were
 	// checked.
 	Credentials credential.Files
+	// Tracer says what the process does as spans; nil says nothing.
+	Tracer *trace.Tracer
 
 	replicas int
 	atExit   []func() error
@@ -110,7 +116,7 @@ func (s Service) Run(ctx context.Context, args []string, stderr io.Writer) int {
 		Credentials: given.credentials, replicas: given.replicas,
 	}
 	p.Metrics.MustRegister(p.Ready)
-	err = s.run(ctx, p, given.obs)
+	err = s.run(ctx, p, given)
 	slices.Reverse(p.atExit)
 	for _, f := range p.atExit {
 		err = errors.Join(err, f())
@@ -127,6 +133,7 @@ type settings struct {
 	obs         obs.Options
 	replicas    int
 	credentials credential.Files
+	trace       trace.Options
 	checkReady  bool
 }
 
@@ -141,6 +148,7 @@ func (s Service) parse(args []string, stderr io.Writer) (given settings, err err
 	fs.String(config.FileFlag, "", "config file in YAML, whose keys are the names of these flags")
 	s.Flags(fs)
 	given.obs.AddFlags(fs)
+	given.trace.AddFlags(fs)
 	given.credentials.AddFlags(fs)
 	StreamReplicasFlag(fs, &given.replicas)
 	fs.BoolVar(&given.checkReady, "check-ready", false, "ask the service that runs with these settings whether it is ready, at --metrics-listen, and end: with code 0 if it is, else 1")
@@ -153,22 +161,30 @@ func (s Service) parse(args []string, stderr io.Writer) (given settings, err err
 	if _, err := config.Load(fs, config.Options{EnvPrefix: EnvPrefix}); err != nil {
 		return given, err
 	}
-	return given, errors.Join(CheckStreamReplicas(given.replicas), given.credentials.Check())
+	return given, errors.Join(CheckStreamReplicas(given.replicas), given.trace.Check(), given.credentials.Check())
 }
 
 // run returns when all actors have.
-func (s Service) run(ctx context.Context, p *Process, opts obs.Options) error {
+func (s Service) run(ctx context.Context, p *Process, given settings) error {
 	if points := os.Getenv(failpoint.Env); points != "" {
 		if err := failpoint.Arm(points); err != nil {
 			return err
 		}
 		p.Log.Warn("this process fails on purpose", "failpoints", points)
 	}
-	server, err := obs.Listen(opts.MetricsListen, p.Metrics, p.Ready, p.Log)
+	server, err := obs.Listen(given.obs.MetricsListen, p.Metrics, p.Ready, p.Log)
 	if err != nil {
 		return err
 	}
 	p.AtExit(func() error { server.Interrupt(nil); return nil }) // where the group never ran
+	who := trace.Service{Name: s.Name}
+	if s.Node != nil {
+		who.Node = s.Node()
+	}
+	if p.Tracer, err = given.trace.Open(ctx, who, p.Log); err != nil {
+		return err
+	}
+	p.AtExit(p.Tracer.Close) // when all have said what they have to
 	p.Group.Add(server.Serve, server.Interrupt)
 	p.Group.Add(run.ContextHandler(ctx))
 	if err := s.Setup(ctx, p); err != nil {
