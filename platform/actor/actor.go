@@ -72,6 +72,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
 	"github.com/spotserve/spotserve/platform/failpoint"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -104,6 +105,8 @@ type Options struct {
 	Ignored func(event.Event)
 	// Engine is a worker's, in a run that computes.
 	Engine Engine
+	// Skips tells of messages that cannot be read. nil: only the log has them.
+	Skips *skip.Teller
 	// Trace, if set, tells what the actor does as spans.
 	Trace Tracer
 }
@@ -300,11 +303,10 @@ func (a *actor) readAvailable() error {
 func (a *actor) deliver(m bus.Message) {
 	ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
-		a.Log.Warn("skip a message that cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
-		return
-	}
-	if ev.Run != a.Run {
-		a.Log.Warn("skip an event of another run", "subject", m.Subject, "seq", m.Seq, "run_in_event", ev.Run)
+		if a.Skips == nil {
+			a.Skips = skip.New(a.Log, nil)
+		}
+		a.Skips.Message(m, err)
 		return
 	}
 	if start, ok := ev.Body.(event.RunStarted); ok {

@@ -86,7 +86,7 @@ func (r *rig) options(name string, core actor.Core) actor.Options {
 	r.t.Helper()
 	filters := []string{wire.FleetFilter("r"), wire.RequestFilter("r"), wire.WorkerFacts("r"), wire.TimerFilter("r")}
 	if name != event.SourcePlanner {
-		filters = []string{wire.FleetFilter("r"), wire.CommandFilter("r", name), wire.PlannerWatermarks("r"), wire.RunFinishedFilter("r")}
+		filters = append(wire.NoticeFilters("r", name), wire.FleetFilter("r"), wire.CommandFilter("r", name), wire.PlannerWatermarks("r"), wire.RunFinishedFilter("r"))
 	}
 	input, err := r.bus.Follow(r.t.Context(), bus.Runs, bus.Position{}, filters...)
 	if err != nil {
@@ -252,7 +252,7 @@ func TestActorSkipsWhatIsNotItsRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustBe(t, "took", core.kinds(), []string{"run_ended 0.500s"})
-		for _, want := range []string{"cannot be read", "another run"} {
+		for _, want := range []string{"cannot be read", "and_more=0"} {
 			if !strings.Contains(r.log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, r.log.String())
 			}

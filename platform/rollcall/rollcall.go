@@ -11,14 +11,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/version"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -61,7 +60,7 @@ func answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) 
 // answers are what who says to a call: one answer for each node on the node's own
 // subject, or one for all where a caller of version 1 listens.
 func answers(call event.RollCalled, who event.ServicePresent) (out []bus.Outgoing) {
-	who.Call, who.Schema, who.Build = call.Call, event.SchemaVersion, Build()
+	who.Call, who.Schema, who.Build = call.Call, event.SchemaVersion, version.Of().String()
 	add := func(who event.ServicePresent, subject string) {
 		data, err := wire.EncodeControl(who)
 		if err == nil { // else it has no name to answer under
@@ -87,21 +86,6 @@ func answers(call event.RollCalled, who event.ServicePresent) (out []bus.Outgoin
 		}
 	}
 	return out
-}
-
-// Build names the build of this program, for people: a release, or a commit.
-func Build() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	name := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			name += " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return strings.TrimSpace(name)
 }
 
 // Call asks who is here, every half a second, and collects answers until enough
