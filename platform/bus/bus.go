@@ -32,6 +32,9 @@ const (
 	Runs    Stream = "SPOT_RUNS"    // spot.run.>
 )
 
+// Keys names the bucket of the keys of KeyValue.
+const Keys = "SPOT_KEYS"
+
 // Subjects returns the wildcard that s stores.
 func (s Stream) Subjects() string {
 	if s == Control {

@@ -29,6 +29,12 @@ const (
 	watches = "spot.signal.heartbeat.watch"
 )
 
+// Filter matches all heartbeats, and WatchSubject is where watches beat.
+const (
+	Filter       = "spot.signal.heartbeat.>"
+	WatchSubject = watches
+)
+
 // Subject is where the worker of a node beats; "*" is every node.
 func Subject(node string) string { return workers + "." + wire.NodeToken(node) }
 
@@ -91,7 +97,7 @@ func (w *Watch) Run(ctx context.Context) error {
 }
 
 func (w *Watch) listen(ctx context.Context) error {
-	sub, err := w.bus.Listen(ctx, "spot.signal.heartbeat.>")
+	sub, err := w.bus.Listen(ctx, Filter)
 	if err != nil {
 		return err
 	}

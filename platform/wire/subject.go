@@ -221,8 +221,17 @@ func PlanFilter(run string) string { return filter(run, "plan.") }
 // CommandFilter matches the commands to a node.
 func CommandFilter(run, node string) string { return filter(run, "worker."+wild(node)+".cmd.") }
 
+// FactFilter matches the facts of a node, and what its cloud says of it.
+func FactFilter(run, node string) string { return filter(run, "worker."+wild(node)+".fact.") }
+
 // WorkerFacts matches the facts of all nodes.
-func WorkerFacts(run string) string { return filter(run, "worker.*.fact.") }
+func WorkerFacts(run string) string { return FactFilter(run, "*") }
+
+// ArrivalFilter matches the requests that arrive, those of users too.
+func ArrivalFilter(run string) string { return kindFilter(run, "request", event.RequestArrived{}) }
+
+// LossFilter matches the losses of nodes among the facts of the fleet.
+func LossFilter(run string) string { return kindFilter(run, "fleet", event.InstanceLost{}) }
 
 // CloudFilter matches what the planner asks the cloud for.
 func CloudFilter(run string) string { return filter(run, "cloud.") }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/credential"
 )
 
@@ -39,7 +40,7 @@ func (o Options) login() (urls string, options []nats.Option, err error) {
 		}
 		options = append(options,
 			nats.Nkey(key, func(nonce []byte) ([]byte, error) { return credential.Sign(o.Credentials.NKey, nonce) }),
-			nats.CustomInboxPrefix(InboxPrefix(key))) // nobody else may listen there
+			nats.CustomInboxPrefix(jsapi.Inbox(key))) // nobody else may listen there
 	case o.Credentials.NATSPassword != "":
 		var user, password string
 		if urls, user, err = withoutUser(o.URL); err != nil {
@@ -52,9 +53,6 @@ func (o Options) login() (urls string, options []nats.Option, err error) {
 	}
 	return urls, options, nil
 }
-
-// InboxPrefix is below what the user of a public nkey gets answers.
-func InboxPrefix(key string) string { return "_INBOX." + key }
 
 // withoutUser takes the user out of URLs that name one without a password: the
 // client would take it for a token.

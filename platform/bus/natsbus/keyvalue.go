@@ -10,8 +10,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 )
 
-// bucket holds the keys of bus.KeyValue.
-const bucket = "SPOT_KEYS"
+const bucket = bus.Keys
 
 func (o Options) bucketConfig() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
