@@ -43,7 +43,7 @@ func (s *service) backlog(ctx context.Context) error {
 		case failed != nil:
 			s.Log.Debug("what waits in the streams is not known", "error", failed)
 		default:
-			s.lag.Set(float64(waiting))
+			s.metrics.lag.Set(float64(waiting))
 			if away := s.away.Load(); away && time.Since(said) >= backlogSay {
 				said = time.Now()
 				s.Log.Warn("the store is away; messages wait in the streams", "messages", waiting)

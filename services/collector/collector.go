@@ -77,11 +77,11 @@ func Setup(g *run.Group, o Options) error {
 	if o.Linger <= 0 {
 		o.Linger = DefaultLinger
 	}
-	s := &service{Options: o}
+	s := &service{Options: o, metrics: newMetrics()}
 	if err := o.Retention.Check(); err != nil {
 		return fmt.Errorf("collector: %w", err)
 	}
-	if err := s.register(); err != nil {
+	if err := s.metrics.register(o.Metrics); err != nil {
 		return err
 	}
 	writing, calls := o.Ready.Add("collector: bus"), o.Ready.Add("collector: roll calls")
@@ -92,7 +92,7 @@ func Setup(g *run.Group, o Options) error {
 			// nobody else has rows of it in hand.
 			err := lease.Hold(ctx, lease.Options{
 				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: writing.Met,
-			}, s.run)
+			}, s.metrics.leading.While(s.run))
 			writing.NotMet("stopped")
 			return err
 		}, func(error) { cancel() })
@@ -116,32 +116,8 @@ type service struct {
 	Options
 	mapper   *Mapper
 	recorded map[string]int // rows of runs in progress
-	rows     *prometheus.CounterVec
-	failures prometheus.Counter
-	waiting  prometheus.Gauge
-	lag      prometheus.Gauge
+	metrics  *metrics
 	away     atomic.Bool // the store did not take the last batch
-}
-
-func (s *service) register() error {
-	s.rows = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "spotserve_collector_rows_total", Help: "Rows written, by table.",
-	}, []string{"table"})
-	s.failures = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "spotserve_collector_write_failures_total", Help: "Batches that the store did not take and that are tried again.",
-	})
-	s.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "spotserve_collector_waiting_rows", Help: "Rows in hand that are not stored yet.",
-	})
-	s.lag = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "spotserve_collector_lag_messages", Help: "Messages in the streams whose rows are not stored yet.",
-	})
-	for _, c := range []prometheus.Collector{s.rows, s.failures, s.waiting, s.lag} {
-		if err := s.Metrics.Register(c); err != nil {
-			return fmt.Errorf("collector: metrics: %w", err)
-		}
-	}
-	return nil
 }
 
 // filters are the facts of a run that become rows; "*" is every run.
@@ -190,11 +166,13 @@ func (s *service) run(ctx context.Context) error {
 			if err := s.take(ctx, h, d); err != nil {
 				return s.end(ctx, h, err)
 			}
+			s.metrics.holds(h)
 		case d, ok := <-control.C():
 			if !ok {
 				return s.end(ctx, h, control.Err())
 			}
 			s.takeControl(h, d)
+			s.metrics.holds(h)
 		case <-linger.C:
 			if err := s.flush(ctx, h); err != nil {
 				return s.end(ctx, h, err)
@@ -235,6 +213,7 @@ func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 			}
 			if before {
 				s.Log.Debug("a run is finished again", "run", ev.Run, "seq", d.Seq)
+				s.metrics.again.Inc()
 				delete(s.recorded, ev.Run)
 				h.deliveries = append(h.deliveries, d)
 				return nil
@@ -247,7 +226,6 @@ func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 	before := h.batch.Len()
 	s.mapper.Take(ev, d.Published, &h.batch)
 	s.recorded[ev.Run] += h.batch.Len() - before
-	s.waiting.Set(float64(h.batch.Len()))
 	return nil
 }
 
@@ -313,7 +291,9 @@ const (
 // when the context ends.
 func (s *service) write(ctx context.Context, rows store.Batch) error {
 	for wait := firstRetry; rows.Len() > 0; wait = min(2*wait, lastRetry) {
+		began := time.Now()
 		err := s.Store.Write(ctx, rows)
+		s.metrics.write.Observe(time.Since(began).Seconds())
 		s.away.Store(err != nil)
 		if err == nil {
 			break
@@ -321,7 +301,7 @@ func (s *service) write(ctx context.Context, rows store.Batch) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.failures.Inc()
+		s.metrics.failures.Inc()
 		s.Log.Warn("the store does not take rows; they wait in the stream", "rows", rows.Len(), "retry_in", wait, "error", err)
 		select {
 		case <-time.After(wait):
@@ -329,7 +309,7 @@ func (s *service) write(ctx context.Context, rows store.Batch) error {
 			return ctx.Err()
 		}
 	}
-	s.count(rows)
+	s.metrics.count(rows)
 	return nil
 }
 
@@ -360,7 +340,7 @@ func (s *service) flush(ctx context.Context, h *hand) error {
 		}
 	}
 	*h = hand{}
-	s.waiting.Set(0)
+	s.metrics.holds(h)
 	return nil
 }
 
@@ -372,6 +352,7 @@ const finalWrite = 5 * time.Second
 func (s *service) end(ctx context.Context, h *hand, err error) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
 	defer cancel()
+	defer s.metrics.holds(new(hand))
 	if flushErr := s.flush(last, h); flushErr != nil {
 		s.Log.Warn("rows left in the stream for the next collector", "rows", h.batch.Len(), "error", flushErr)
 	}
@@ -379,15 +360,6 @@ func (s *service) end(ctx context.Context, h *hand, err error) error {
 		return nil
 	}
 	return err
-}
-
-func (s *service) count(b store.Batch) {
-	for table, n := range map[string]int{
-		"runs": len(b.Runs), "request_latency": len(b.Requests), "fleet_event": len(b.Fleet),
-		"config_change": len(b.Configs), "migration": len(b.Moves), "node_time": len(b.Nodes),
-	} {
-		s.rows.WithLabelValues(table).Add(float64(n))
-	}
 }
 
 // tell publishes that all rows of a run are in the store.

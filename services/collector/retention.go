@@ -45,6 +45,7 @@ func (s *service) retain(ctx context.Context) error {
 	defer look.Stop()
 	for s.Retention != (Retention{}) {
 		if err := s.forget(ctx); err != nil && ctx.Err() == nil {
+			s.metrics.unpurged.Inc()
 			s.Log.Warn("what is too old is not purged; it is tried again", "error", err)
 		}
 		select {
@@ -82,6 +83,7 @@ func (s *service) forget(ctx context.Context) error {
 		if err := s.Bus.Purge(ctx, bus.Runs, wire.RunFilter(run)); err != nil {
 			return err
 		}
+		s.metrics.purged.Inc()
 		s.Log.Info("run purged from the stream; its rows stay", "run", run)
 	}
 	return nil
