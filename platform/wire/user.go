@@ -58,6 +58,11 @@ func DecodeMessage(subject string, seq uint64, data []byte) (event.Event, error)
 	}, nil
 }
 
+// UserRequests is where users publish their requests of a run, "*" for all. Nobody's
+// word but theirs is believed there, so whoever may publish there speaks for nobody
+// else; the replayer's arrivals are on a subject of their own.
+func UserRequests(run string) string { return "spot.run." + wild(run) + ".request.arrived" }
+
 // userRequestID never meets the replayer's ids, which count from 0, and fits a
 // signed number, for the stores.
 func userRequestID(name string) event.RequestID {

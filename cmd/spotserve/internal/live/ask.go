@@ -45,7 +45,7 @@ func Ask(ctx context.Context, b Bus, run string, q Question) (event.RequestCompl
 		return none, fmt.Errorf("ask run %s: %w", run, err)
 	}
 	for m := range facts.C() {
-		ev, err := wire.Decode(m.Data)
+		ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 		if err != nil {
 			continue // the services have logged it
 		}

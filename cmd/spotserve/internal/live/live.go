@@ -75,7 +75,7 @@ func Run(ctx context.Context, b Bus, start event.StartExperiment, take func(even
 			if !ok {
 				return run, stopped, fmt.Errorf("follow run %s: %w", run, errors.Join(events.Err(), ctx.Err()))
 			}
-			ev, err := wire.Decode(m.Data)
+			ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 			if err != nil {
 				continue // the services have logged it
 			}
