@@ -24,6 +24,8 @@ import (
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/trace"
+	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -53,6 +55,7 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
+	Tracer  *trace.Tracer // nil says nothing
 	// Linger is how long, in wall time, rows may wait for more to be written
 	// with them. 0: DefaultLinger.
 	Linger time.Duration
@@ -154,7 +157,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	defer control.Stop()
 
-	h := new(hand)
+	h := &hand{traced: spans.Stored{Tracer: s.Tracer}}
 	linger := time.NewTimer(time.Hour)
 	defer linger.Stop()
 	for {
@@ -194,6 +197,7 @@ type hand struct {
 	batch      store.Batch
 	deliveries []bus.Delivery
 	finished   []event.Event // of the runs that end with this batch
+	traced     spans.Stored
 }
 
 // take maps a fact. What cannot be read is logged and acknowledged: it would
@@ -223,6 +227,7 @@ func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 		s.Log.Info("run ends", "run", ev.Run, "completed", finished.Completed, "late_facts", finished.LateFacts)
 	}
 	h.deliveries = append(h.deliveries, d)
+	h.traced.Take(ev, d.Message)
 	before := h.batch.Len()
 	s.mapper.Take(ev, d.Published, &h.batch)
 	s.recorded[ev.Run] += h.batch.Len() - before
@@ -323,6 +328,7 @@ func (s *service) flush(ctx context.Context, h *hand) error {
 	if h.batch.Len() > 0 {
 		failpoint.Hit(failpoint.Stored)
 	}
+	h.traced.Done()
 	for _, ev := range h.finished {
 		if err := s.tell(ctx, ev); err != nil {
 			return err
@@ -339,7 +345,7 @@ func (s *service) flush(ctx context.Context, h *hand) error {
 			s.Log.Debug("acknowledgement lost", "seq", d.Seq, "error", err)
 		}
 	}
-	*h = hand{}
+	*h = hand{traced: h.traced}
 	s.metrics.holds(h)
 	return nil
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/trace"
+	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -44,6 +46,7 @@ type Options struct {
 	// Holder names this process in the lease that one of several planners
 	// holds; the others stand by.
 	Holder string
+	Tracer *trace.Tracer // nil says nothing
 	// SilentAfter is how long, in wall time, a worker may be silent until the
 	// planner goes on without it. 0: DefaultSilentAfter.
 	SilentAfter time.Duration
@@ -168,6 +171,10 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	defer watching.Wait()
 	defer stop()
 	watching.Go(func() { s.sayWhoIsSilent(ctx, log, r, leadership, pace, here) })
+	var tracer actor.Tracer
+	if s.Tracer.On() {
+		tracer = spans.NewPlanner(s.Tracer, r.Run, pace, manager)
+	}
 	err = actor.RunPlanner(ctx, actor.Options{
 		Run: r.Run, Name: event.SourcePlanner, Core: ledger, Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
@@ -177,7 +184,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 			}
 			here.take(ev)
 		},
-		Ignored: ledger.ignore,
+		Ignored: ledger.ignore, Trace: tracer,
 	}, leadership, spec.Delays, manager.Finished)
 	if err == nil {
 		log.Info("run finished")

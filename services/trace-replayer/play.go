@@ -14,6 +14,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
 	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -59,7 +60,7 @@ func (s *service) play(ctx context.Context, e *entry) error {
 	}
 	if c.wrong != nil && !c.over() {
 		log.Error("a run that began cannot go on and is stopped", "error", c.wrong)
-		if err := s.publish(ctx, c.stop(pace.Now())); err != nil {
+		if err := s.publish(ctx, c.stop(pace.Now()), pace); err != nil {
 			return err
 		}
 	}
@@ -99,7 +100,7 @@ func (s *service) goOn(ctx context.Context, c *course, pace clock.Clock, stopped
 			stopped = nil
 			if c.stoppable() {
 				log.Info("run is stopped", "at", pace.Now())
-				if err := s.publish(ctx, c.stop(pace.Now())); err != nil {
+				if err := s.publish(ctx, c.stop(pace.Now()), pace); err != nil {
 					return err
 				}
 			}
@@ -109,7 +110,7 @@ func (s *service) goOn(ctx context.Context, c *course, pace clock.Clock, stopped
 		select {
 		case <-wake.C:
 			for next := c.next(); next != vtime.Never && next <= pace.Now(); next = c.next() {
-				if err := s.publish(ctx, c.play()); err != nil {
+				if err := s.publish(ctx, c.play(), pace); err != nil {
 					return err
 				}
 			}
@@ -127,8 +128,11 @@ func (s *service) goOn(ctx context.Context, c *course, pace clock.Clock, stopped
 	}
 }
 
-func (s *service) publish(ctx context.Context, ev event.Event) error {
-	if err := actor.Publish(ctx, s.Bus, ev); err != nil {
+func (s *service) publish(ctx context.Context, ev event.Event, pace clock.Clock) error {
+	err := spans.Publish(s.Tracer, ev, pace.Wall(ev.Time), func(t bus.TraceContext) error {
+		return actor.PublishIn(ctx, s.Bus, ev, t)
+	})
+	if err != nil {
 		return fmt.Errorf("trace-replayer: run %s: %w", ev.Run, err)
 	}
 	s.events.Inc()

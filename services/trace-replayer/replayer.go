@@ -34,6 +34,7 @@ import (
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -50,6 +51,7 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
+	Tracer  *trace.Tracer // nil says nothing
 	// RollCall is how long, in wall time, services have to say that they are
 	// here before a start is refused. 0: DefaultRollCall.
 	RollCall time.Duration

@@ -27,6 +27,12 @@ func Program() programs.Service {
 			fs.DurationVar(&notices.Grace, "notice-grace", 0, "time that gcp leaves an instance after its notice (default 30s)")
 			engine.AddFlags(fs)
 		},
+		Node: func() string {
+			if len(*nodes) == 1 && (*nodes)[0] != AllNodes {
+				return (*nodes)[0]
+			}
+			return ""
+		},
 		Setup: func(ctx context.Context, p *programs.Process) error {
 			sources, err := NoticeSources(ctx, notices, *nodes, p.Log)
 			if err != nil {
@@ -37,7 +43,7 @@ func Program() programs.Service {
 				return err
 			}
 			return Setup(&p.Group, Options{
-				Bus: b, Nodes: *nodes, Notices: sources, Engine: engine, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready,
+				Bus: b, Nodes: *nodes, Notices: sources, Engine: engine, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Tracer: p.Tracer,
 			})
 		},
 	}

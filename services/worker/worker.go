@@ -32,6 +32,8 @@ import (
 	"github.com/spotserve/spotserve/platform/notice"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/trace"
+	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -57,6 +59,7 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Ready   *obs.Readiness
+	Tracer  *trace.Tracer // nil says nothing
 }
 
 // AllNodes stands for every node of a run.
@@ -266,9 +269,13 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 			}
 		})
 	}
+	var tracer actor.Tracer
+	if s.Tracer.On() {
+		tracer = spans.NewWorker(s.Tracer, r.Run, node, pace, state)
+	}
 	err = actor.RunWorker(ctx, actor.Options{
 		Run: r.Run, Name: node, Core: state, Bus: s.Bus, Input: input, Clock: pace,
-		Log: log, ReorderWait: time.Hour, Engine: computes,
+		Log: log, ReorderWait: time.Hour, Engine: computes, Trace: tracer,
 		Observe: func(ev event.Event) {
 			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
 			told.member.observe(ev)

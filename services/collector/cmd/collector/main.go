@@ -37,7 +37,7 @@ func main() {
 				return err
 			}
 			return collector.Setup(&p.Group, collector.Options{
-				Holder: holder, Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Retention: keep,
+				Holder: holder, Bus: b, Store: w, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Tracer: p.Tracer, Retention: keep,
 			})
 		},
 	}.Main())

@@ -34,7 +34,7 @@ func main() {
 				return err
 			}
 			return planner.Setup(&p.Group, planner.Options{
-				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, ReorderWait: *wait,
+				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Tracer: p.Tracer, ReorderWait: *wait,
 				SilentAfter: *silent, Holder: holder,
 			})
 		},

@@ -33,7 +33,7 @@ func main() {
 				return err
 			}
 			return tracereplayer.Setup(&p.Group, tracereplayer.Options{
-				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, RollCall: *wait,
+				Bus: b, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready, Tracer: p.Tracer, RollCall: *wait,
 				Holder: holder,
 			})
 		},
