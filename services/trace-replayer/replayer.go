@@ -84,6 +84,13 @@ func Setup(g *run.Group, o Options) error {
 		starts.NotMet("stopped")
 		return err
 	}, func(error) { cancel() })
+	{
+		// Of those who stand by, too, a start has to know the schema version.
+		ctx, cancel := context.WithCancel(context.Background())
+		g.Add(func() error {
+			return rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: leaseName}, func() {})
+		}, func(error) { cancel() })
+	}
 	return nil
 }
 
