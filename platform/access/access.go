@@ -60,10 +60,12 @@ type Grants struct {
 func Of(role Role, node, inbox string) Grants {
 	g := Grants{Subscribe: []Grant{{"answers to its own questions", []string{inbox + ".>"}}}}
 	g.add("whether there are streams", jsapi.Info, jsapi.StreamInfo(string(bus.Control)), jsapi.StreamInfo(string(bus.Runs)), jsapi.StreamInfo(keyStream))
+	g.add("who it is to the server", jsapi.UserInfo)
 	switch role {
 	case TraceReplayer:
 		g.add("answers to starts", wire.SubjectAccepted, wire.SubjectRefused)
 		g.add("roll calls", wire.SubjectRollCalled)
+		g.add("presence", present("trace-replayer", ""))
 		g.add("facts of the fleet, of the cloud too", wire.FleetFilter(every))
 		g.add("arrivals", wire.RequestFilter(every))
 		g.lease(LeaseTraceReplayer)
@@ -107,7 +109,7 @@ func Of(role Role, node, inbox string) Grants {
 		g.consume(PlotterRuns, wire.RecordFilter(every))
 	case Operator:
 		g.add("starts and stops", wire.SubjectStart, wire.SubjectStop)
-		g.add("requests", wire.ArrivalFilter(every))
+		g.add("requests", wire.UserRequests(every))
 		g.add("roll calls", wire.SubjectRollCalled)
 		g.makeStreams()
 		g.add("changes the settings of streams", updates()...)
@@ -118,7 +120,7 @@ func Of(role Role, node, inbox string) Grants {
 			jsapi.ConsumerList(every), jsapi.ConsumerNames(every), jsapi.ConsumerInfo(every, every))
 		g.hear("everything that is said", "spot.>")
 	case Client:
-		g.add("requests", wire.ArrivalFilter(every))
+		g.add("requests", wire.UserRequests(every))
 		g.readOne(bus.Runs, wire.PlanFilter(every))
 	}
 	g.denyDurables(role)

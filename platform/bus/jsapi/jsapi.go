@@ -8,6 +8,9 @@ const prefix = "$JS.API."
 // Info is what a client asks whether JetStream is on.
 const Info = prefix + "INFO"
 
+// UserInfo is what a client asks who it is to the server, and what it may do.
+const UserInfo = "$SYS.REQ.USER.INFO"
+
 // Lists of streams, for people.
 const (
 	StreamList  = prefix + "STREAM.LIST"
