@@ -130,15 +130,20 @@ func owners(cert *x509.Certificate) string {
 
 // CertifiedNodes are the nodes whose worker the other side of a connection is, by
 // the certificate that it showed and that was verified.
-func CertifiedNodes(s tls.ConnectionState) (nodes []string, err error) {
+func CertifiedNodes(s tls.ConnectionState) ([]string, error) {
 	if len(s.PeerCertificates) == 0 {
 		return nil, errors.New("there is no certificate")
 	}
-	for _, id := range s.PeerCertificates[0].URIs {
+	return WorkerNodes(s.PeerCertificates[0]), nil
+}
+
+// WorkerNodes are the nodes of whose workers a certificate is.
+func WorkerNodes(cert *x509.Certificate) (nodes []string) {
+	for _, id := range cert.URIs {
 		node, ok := strings.CutPrefix(id.Path, "/")
 		if id.Scheme == scheme && id.Host == workers && ok && id.String() == WorkerID(node).String() {
 			nodes = append(nodes, node)
 		}
 	}
-	return nodes, nil
+	return nodes
 }

@@ -82,7 +82,7 @@ func (a *app) askRun(ctx context.Context, run string, q live.Question) (err erro
 	if err := a.checkRunning(ctx, run); err != nil {
 		return err
 	}
-	b, err := natsbus.Connect(ctx, natsbus.Options{URL: url, Name: "spotserve-cli", Log: a.logger()})
+	b, err := natsbus.Connect(ctx, natsbus.Options{URL: url, Credentials: a.credentials, Name: "spotserve-cli", Log: a.logger()})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spotserve/spotserve/platform/config"
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/service"
 	"github.com/spotserve/spotserve/platform/store"
@@ -88,6 +89,7 @@ type app struct {
 	storeURL       string
 	nats           string
 	output         string
+	credentials    credential.Files
 	obs            obs.Options
 	all            *cobra.Command
 }
@@ -127,12 +129,13 @@ process, or on services that run elsewhere.
 	fs.StringVar(&a.output, "output", "text", "how results are printed: text or json")
 	fs.String(config.FileFlag, "", "YAML file with settings, named like the flags")
 	a.obs.AddFlags(fs)
+	a.credentials.AddFlags(fs)
 	for _, c := range experimentCommands() {
 		root.AddCommand(a.experimentCommand(c))
 	}
 	root.AddCommand(
 		a.runFile(), a.validate(), a.reproduce(), a.compare(), a.up(), a.plot(), a.sql(), a.ls(), a.show(), a.stop(), a.prune(), a.config(), a.version(), a.generate(), a.ask(), a.profile(), a.publish(), a.worker(),
-		a.mockMetadata(), a.doctor(),
+		a.mockMetadata(), a.doctor(), a.deploy(),
 	)
 	a.all = root
 	return root

@@ -95,7 +95,7 @@ func (a *app) terminal() *os.File {
 
 // makeElsewhere makes the runs on services that others run.
 func (a *app) makeElsewhere(ctx context.Context, starts []event.StartExperiment) (all []made, err error) {
-	b, err := natsbus.Connect(ctx, natsbus.Options{URL: a.nats, Name: "spotserve-cli", Log: a.logger()})
+	b, err := natsbus.Connect(ctx, natsbus.Options{URL: a.nats, Credentials: a.credentials, Name: "spotserve-cli", Log: a.logger()})
 	if err != nil {
 		return nil, err
 	}

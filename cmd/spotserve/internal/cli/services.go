@@ -107,7 +107,7 @@ func (a *app) stop() *cobra.Command {
 			if err := a.checkRunning(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			b, err := natsbus.Connect(cmd.Context(), natsbus.Options{URL: url, Name: "spotserve-cli", Log: a.logger()})
+			b, err := natsbus.Connect(cmd.Context(), natsbus.Options{URL: url, Credentials: a.credentials, Name: "spotserve-cli", Log: a.logger()})
 			if err != nil {
 				return err
 			}
