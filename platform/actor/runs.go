@@ -121,5 +121,9 @@ func started(m bus.Message, log *slog.Logger) (r Started, ok bool) {
 		log.Error("skip a run whose start cannot be read", "subject", m.Subject, "seq", m.Seq, "error", err)
 		return r, false
 	}
+	if start.Schema > event.SchemaVersion {
+		log.Error("a run of a newer schema version is left to newer services: update this one", "run", ev.Run, "schema", start.Schema, "this_build", event.SchemaVersion)
+		return r, false
+	}
 	return Started{Run: ev.Run, Start: start, Seq: m.Seq}, true
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/trace/spans"
@@ -87,6 +88,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := s.metrics.register(o.Metrics); err != nil {
 		return err
 	}
+	var err error
+	if s.skips, err = skip.Register(o.Metrics, "collector", o.Log); err != nil {
+		return fmt.Errorf("collector: metrics: %w", err)
+	}
 	writing, calls := o.Ready.Add("collector: bus"), o.Ready.Add("collector: roll calls")
 	{
 		ctx, cancel := context.WithCancel(context.Background())
@@ -120,6 +125,7 @@ type service struct {
 	mapper   *Mapper
 	recorded map[string]int // rows of runs in progress
 	metrics  *metrics
+	skips    *skip.Teller
 	away     atomic.Bool // the store did not take the last batch
 }
 
@@ -205,7 +211,7 @@ type hand struct {
 func (s *service) take(ctx context.Context, h *hand, d bus.Delivery) error {
 	ev, err := wire.DecodeMessage(d.Subject, d.Seq, d.Data)
 	if err != nil {
-		s.Log.Warn("skip a fact that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
+		s.skips.Message(d.Message, err)
 		h.deliveries = append(h.deliveries, d)
 		return nil
 	}
@@ -280,7 +286,7 @@ func (s *service) takeControl(h *hand, d bus.Delivery) {
 	h.deliveries = append(h.deliveries, d)
 	body, err := wire.DecodeControl(d.Subject, d.Data)
 	if err != nil {
-		s.Log.Warn("skip an answer that cannot be read", "subject", d.Subject, "seq", d.Seq, "error", err)
+		s.skips.Message(d.Message, err)
 		return
 	}
 	s.mapper.TakeControl(body, d.Published, &h.batch)

@@ -21,6 +21,7 @@ import (
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -70,6 +71,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := s.metrics.register(o.Metrics); err != nil {
 		return err
 	}
+	var err error
+	if s.skips, err = skip.Register(o.Metrics, "planner", o.Log); err != nil {
+		return fmt.Errorf("planner: metrics: %w", err)
+	}
 	runs, calls := o.Ready.Add("planner: runs"), o.Ready.Add("planner: roll calls")
 	{
 		ctx, cancel := context.WithCancel(context.Background())
@@ -110,6 +115,7 @@ type service struct {
 	Options
 	watch   *heartbeat.Watch
 	metrics *metrics
+	skips   *skip.Teller
 }
 
 // The pauses before a run is led anew, in wall time. The first one is long
@@ -177,7 +183,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	}
 	err = actor.RunPlanner(ctx, actor.Options{
 		Run: r.Run, Name: event.SourcePlanner, Core: ledger, Bus: s.Bus, Input: input,
-		Clock: pace, Log: log, ReorderWait: s.ReorderWait,
+		Clock: pace, Log: log, ReorderWait: s.ReorderWait, Skips: s.skips,
 		Observe: func(ev event.Event) {
 			if b, ok := ev.Body.(event.SourcesGivenUp); ok {
 				ledger.giveUp(b)

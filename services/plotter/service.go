@@ -18,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/wire"
 	"github.com/spotserve/spotserve/services/plotter/figure"
@@ -70,6 +71,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := o.Metrics.Register(s.figures); err != nil {
 		return fmt.Errorf("plotter: metrics: %w", err)
 	}
+	var err error
+	if s.skips, err = skip.Register(o.Metrics, "plotter", o.Log); err != nil {
+		return fmt.Errorf("plotter: metrics: %w", err)
+	}
 	following := o.Ready.Add("plotter: bus")
 	ctx, cancel := context.WithCancel(context.Background())
 	g.Add(func() error {
@@ -82,6 +87,7 @@ type service struct {
 	Options
 	pending map[string]bus.Delivery // of the runs that are recorded and not drawn
 	figures *prometheus.CounterVec
+	skips   *skip.Teller
 }
 
 // run returns nil when its context ends.
@@ -138,7 +144,7 @@ func (s *service) takeMore(sub bus.Work) {
 func (s *service) take(m bus.Delivery) {
 	e, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data)
 	if err != nil {
-		s.Log.Warn("a message that cannot be read is skipped", "subject", m.Subject, "sequence", m.Seq, "error", err)
+		s.skips.Message(m.Message, err)
 		s.ack(m)
 		return
 	}

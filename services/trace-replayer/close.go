@@ -12,6 +12,7 @@ import (
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -31,7 +32,7 @@ func CloseOpen(ctx context.Context, b CloseBus, log *slog.Logger) (runs []string
 	if err != nil {
 		return nil, fmt.Errorf("read the runs: %w", err)
 	}
-	l, control, err := follow(ctx, b, &ledger{log: log, finished: finished})
+	l, control, err := follow(ctx, b, &ledger{log: log, skips: skip.New(log, nil), finished: finished})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -14,6 +15,7 @@ import (
 // however many replayers gave one.
 type ledger struct {
 	log      *slog.Logger
+	skips    *skip.Teller
 	finished map[string]bool // runs that the planner had closed before
 	entries  []*entry
 }
@@ -47,11 +49,7 @@ func (l *ledger) take(m bus.Message) {
 	}
 	body, err := wire.DecodeControl(m.Subject, m.Data)
 	if err != nil {
-		kind := "an answer"
-		if m.Subject == wire.SubjectStop {
-			kind = "a stop"
-		}
-		l.log.Warn("skip "+kind+" that cannot be read", "seq", m.Seq, "error", err)
+		l.skips.Message(m, err)
 		return
 	}
 	switch b := body.(type) {

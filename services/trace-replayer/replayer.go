@@ -34,6 +34,7 @@ import (
 	"github.com/spotserve/spotserve/platform/lease"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/wire"
 )
@@ -75,6 +76,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := s.register(); err != nil {
 		return err
 	}
+	var err error
+	if s.skips, err = skip.Register(o.Metrics, "replayer", o.Log); err != nil {
+		return fmt.Errorf("trace-replayer: metrics: %w", err)
+	}
 	starts := o.Ready.Add("trace-replayer: starts")
 	ctx, cancel := context.WithCancel(context.Background())
 	g.Add(func() error {
@@ -98,6 +103,7 @@ type service struct {
 	Options
 	runs   *prometheus.CounterVec
 	events prometheus.Counter
+	skips  *skip.Teller
 }
 
 func (s *service) register() error {
@@ -181,7 +187,7 @@ func (s *service) catchUp(ctx context.Context) (*ledger, bus.Subscription, error
 	if err != nil {
 		return nil, nil, fmt.Errorf("trace-replayer: read the runs: %w", err)
 	}
-	return follow(ctx, s.Bus, &ledger{log: s.Log, finished: finished})
+	return follow(ctx, s.Bus, &ledger{log: s.Log, skips: s.skips, finished: finished})
 }
 
 // follow has a ledger take the control stream as far as it is, and returns what

@@ -387,7 +387,7 @@ func TestStop(t *testing.T) {
 		if n, err := s.bus.LastSeq(t.Context(), bus.Runs); err != nil || n != uint64(len(events))+1 { // and the planner's word
 			t.Errorf("%d events on the stream, %v; %d up to the end", n, err, len(events))
 		}
-		for _, want := range []string{"nothing to stop", "run=e2e-99", "skip a stop that cannot be read"} {
+		for _, want := range []string{"nothing to stop", "run=e2e-99", "skip a message that cannot be read", "subject=" + wire.SubjectStop} {
 			if !strings.Contains(s.log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, s.log.String())
 			}

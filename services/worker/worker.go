@@ -32,6 +32,7 @@ import (
 	"github.com/spotserve/spotserve/platform/notice"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/rollcall"
+	"github.com/spotserve/spotserve/platform/skip"
 	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/trace/spans"
 	"github.com/spotserve/spotserve/platform/wire"
@@ -77,6 +78,10 @@ func Setup(g *run.Group, o Options) error {
 	if err := s.register(); err != nil {
 		return err
 	}
+	var err error
+	if s.skips, err = skip.Register(o.Metrics, "worker", o.Log); err != nil {
+		return fmt.Errorf("worker: metrics: %w", err)
+	}
 	if err := s.watch(g); err != nil {
 		return err
 	}
@@ -117,7 +122,8 @@ func Setup(g *run.Group, o Options) error {
 type service struct {
 	Options
 	board   *notice.Board // nil without notices
-	oldRuns atomic.Int64  // in progress, of version 1
+	skips   *skip.Teller
+	oldRuns atomic.Int64 // in progress, of version 1
 	events  *prometheus.CounterVec
 	nodes   prometheus.Gauge
 	engines engines
@@ -275,7 +281,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	}
 	err = actor.RunWorker(ctx, actor.Options{
 		Run: r.Run, Name: node, Core: state, Bus: s.Bus, Input: input, Clock: pace,
-		Log: log, ReorderWait: time.Hour, Engine: computes, Trace: tracer,
+		Log: log, ReorderWait: time.Hour, Engine: computes, Skips: s.skips, Trace: tracer,
 		Observe: func(ev event.Event) {
 			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
 			told.member.observe(ev)
