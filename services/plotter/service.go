@@ -64,12 +64,9 @@ func Setup(g *run.Group, o Options) error {
 	if o.Drawn == nil {
 		o.Drawn = func(string, []string, error) {}
 	}
-	s := &service{Options: o, pending: map[string]bus.Delivery{}, figures: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "spotserve_plotter_figures_total",
-		Help: "Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).",
-	}, []string{"result"})}
-	if err := o.Metrics.Register(s.figures); err != nil {
-		return fmt.Errorf("plotter: metrics: %w", err)
+	s := &service{Options: o, pending: map[string]bus.Delivery{}, metrics: newMetrics()}
+	if err := s.metrics.register(o.Metrics); err != nil {
+		return err
 	}
 	var err error
 	if s.skips, err = skip.Register(o.Metrics, "plotter", o.Log); err != nil {
@@ -86,7 +83,7 @@ func Setup(g *run.Group, o Options) error {
 type service struct {
 	Options
 	pending map[string]bus.Delivery // of the runs that are recorded and not drawn
-	figures *prometheus.CounterVec
+	metrics *metrics
 	skips   *skip.Teller
 }
 
@@ -115,7 +112,9 @@ func (s *service) run(ctx context.Context, following *obs.Condition) error {
 			s.takeMore(sub)
 		case <-retry:
 		}
+		s.metrics.pending.Set(float64(len(s.pending)))
 		s.drawPending(ctx)
+		s.metrics.pending.Set(float64(len(s.pending)))
 		retry = nil
 		if len(s.pending) == 0 {
 			wait = firstRetry
@@ -165,21 +164,23 @@ func (s *service) drawPending(ctx context.Context) {
 			continue // it was on the figures of another one
 		}
 		log := s.Log.With("run", name)
+		began := time.Now()
 		figures, err := s.draw(ctx, name)
+		s.metrics.seconds.Observe(time.Since(began).Seconds())
 		var refused *RefusedError
 		switch {
 		case errors.As(err, &refused):
-			s.figures.WithLabelValues("refused").Inc()
+			s.metrics.figures.WithLabelValues("refused").Inc()
 			log.Debug("no figure of this run", "reason", refused.Reason)
 			s.Drawn(name, nil, err)
 		case ctx.Err() != nil:
 			return // it is drawn by the next plotter
 		case err != nil:
-			s.figures.WithLabelValues("failed").Inc()
+			s.metrics.figures.WithLabelValues("failed").Inc()
 			log.Warn("the figure cannot be drawn yet", "error", err)
 			continue
 		default:
-			s.figures.WithLabelValues("drawn").Inc()
+			s.metrics.figures.WithLabelValues("drawn").Inc()
 			var files []string
 			for _, f := range figures {
 				log.Info("figure drawn", "figure", filepath.Join(s.Folder, f.Name), "formats", s.Formats, "runs", f.Runs)

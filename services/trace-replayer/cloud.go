@@ -33,7 +33,7 @@ func (s *service) openCloud(
 		err := actor.RunWorker(ctx, actor.Options{
 			Run: r.Run, Name: event.SourceCloud, Core: cloud.New(t), Bus: s.Bus, Input: input, Clock: pace,
 			Log: s.Log.With("run", r.Run, "node", event.SourceCloud), ReorderWait: time.Hour, Skips: s.skips,
-			Observe: func(event.Event) { s.events.Inc() },
+			Observe: func(event.Event) { s.metrics.events.Inc() },
 		}, actor.Joining{}, r.Start.Spec.Delays)
 		if err != nil {
 			cancel(fmt.Errorf("trace-replayer: cloud of run %s: %w", r.Run, err))

@@ -83,7 +83,7 @@ func (s *service) begin(ctx context.Context, run string, start event.RunStarted,
 		begun, _, err := actor.FindRun(ctx, s.Bus, run)
 		return begun, err
 	}
-	s.events.Inc()
+	s.metrics.events.Inc()
 	return actor.Started{Run: run, Start: start, Seq: seq}, err
 }
 
@@ -135,6 +135,6 @@ func (s *service) publish(ctx context.Context, ev event.Event, pace clock.Clock)
 	if err != nil {
 		return fmt.Errorf("trace-replayer: run %s: %w", ev.Run, err)
 	}
-	s.events.Inc()
+	s.metrics.events.Inc()
 	return nil
 }

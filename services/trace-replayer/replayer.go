@@ -72,8 +72,8 @@ func Setup(g *run.Group, o Options) error {
 	if o.RollCall <= 0 {
 		o.RollCall = DefaultRollCall
 	}
-	s := &service{Options: o}
-	if err := s.register(); err != nil {
+	s := &service{Options: o, metrics: newMetrics()}
+	if err := s.metrics.register(o.Metrics); err != nil {
 		return err
 	}
 	var err error
@@ -85,7 +85,7 @@ func Setup(g *run.Group, o Options) error {
 	g.Add(func() error {
 		err := lease.Hold(ctx, lease.Options{
 			Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: starts.Met,
-		}, s.lead)
+		}, s.metrics.leading.While(s.lead))
 		starts.NotMet("stopped")
 		return err
 	}, func(error) { cancel() })
@@ -101,24 +101,8 @@ func Setup(g *run.Group, o Options) error {
 
 type service struct {
 	Options
-	runs   *prometheus.CounterVec
-	events prometheus.Counter
-	skips  *skip.Teller
-}
-
-func (s *service) register() error {
-	s.runs = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "spotserve_replayer_starts_total", Help: "Start events by answer: accepted, refused.",
-	}, []string{"answer"})
-	s.events = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "spotserve_replayer_events_total", Help: "Events played.",
-	})
-	for _, c := range []prometheus.Collector{s.runs, s.events} {
-		if err := s.Metrics.Register(c); err != nil {
-			return fmt.Errorf("trace-replayer: metrics: %w", err)
-		}
-	}
-	return nil
+	metrics *metrics
+	skips   *skip.Teller
 }
 
 // lead answers starts as they come and plays one experiment at a time, from
@@ -135,7 +119,9 @@ func (s *service) lead(ctx context.Context) (err error) {
 	}
 	defer control.Stop()
 	over := make(chan outcome)
+	defer s.metrics.show(nil)
 	for {
+		s.metrics.show(ledger)
 		for e := ledger.unanswered(); e != nil; e = ledger.unanswered() {
 			e.answered = true
 			if err := s.answer(ctx, e); err != nil {
@@ -152,6 +138,7 @@ func (s *service) lead(ctx context.Context) (err error) {
 				}
 			})
 		}
+		s.metrics.show(ledger)
 		select {
 		case m, ok := <-control.C():
 			if !ok {
@@ -235,11 +222,11 @@ func (s *service) answer(ctx context.Context, e *entry) error {
 	}
 	var answer event.Body = accepted
 	if refused != nil {
-		s.runs.WithLabelValues("refused").Inc()
+		s.metrics.starts.WithLabelValues("refused").Inc()
 		s.Log.Warn("start refused", "seq", e.seq, "reason", refused.Reason)
 		answer = *refused
 	} else {
-		s.runs.WithLabelValues("accepted").Inc()
+		s.metrics.starts.WithLabelValues("accepted").Inc()
 		s.Log.Info("start accepted", "seq", e.seq, "run", accepted.Run)
 	}
 	_, err = control.Publish(ctx, s.Bus, answer)

@@ -10,8 +10,26 @@ import (
 
 // engines are those that compute now: the source of their metrics.
 type engines struct {
-	mu  sync.Mutex
-	all map[*node.Node]bool
+	mu     sync.Mutex
+	all    map[*node.Node]bool
+	wanted map[string]int // nodes that are to compute, and in how many runs
+}
+
+// want says that a node is to compute, until done is called.
+func (e *engines) want(name string) (done func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.wanted == nil {
+		e.wanted = make(map[string]int)
+	}
+	e.wanted[name]++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.wanted[name]--; e.wanted[name] == 0 {
+			delete(e.wanted, name)
+		}
+	}
 }
 
 // add takes an engine in until gone is called.
@@ -54,8 +72,12 @@ var measures = []measure{
 	newMeasure("positions_total", "Tokens in the steps that the node's devices have computed.", prometheus.CounterValue, func(s node.Stats) int64 { return s.Positions }),
 }
 
+var engineUp = prometheus.NewDesc("spotserve_worker_engine_up",
+	"Whether the engine of a node is open that is to compute in a run: 1, else 0.", []string{"node"}, nil)
+
 // Describe implements prometheus.Collector.
 func (e *engines) Describe(out chan<- *prometheus.Desc) {
+	out <- engineUp
 	for _, m := range measures {
 		out <- m.desc
 	}
@@ -69,6 +91,9 @@ func (e *engines) Collect(out chan<- prometheus.Metric) {
 	times := make(map[string]int)
 	for n := range e.all {
 		times[n.Name]++
+	}
+	for name := range e.wanted {
+		out <- prometheus.MustNewConstMetric(engineUp, prometheus.GaugeValue, float64(min(1, times[name])), name)
 	}
 	for n := range e.all {
 		if times[n.Name] > 1 {

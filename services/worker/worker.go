@@ -74,8 +74,8 @@ func Setup(g *run.Group, o Options) error {
 	if err := o.Engine.check(o.Nodes); err != nil {
 		return err
 	}
-	s := &service{Options: o}
-	if err := s.register(); err != nil {
+	s := &service{Options: o, metrics: newMetrics(o)}
+	if err := s.metrics.register(o.Metrics, &s.engines); err != nil {
 		return err
 	}
 	var err error
@@ -124,24 +124,8 @@ type service struct {
 	board   *notice.Board // nil without notices
 	skips   *skip.Teller
 	oldRuns atomic.Int64 // in progress, of version 1
-	events  *prometheus.CounterVec
-	nodes   prometheus.Gauge
+	metrics *metrics
 	engines engines
-}
-
-func (s *service) register() error {
-	s.events = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "spotserve_worker_events_total", Help: "Events taken, by kind.",
-	}, []string{"kind"})
-	s.nodes = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "spotserve_worker_nodes", Help: "Nodes of runs in progress that this process stands for.",
-	})
-	for _, c := range []prometheus.Collector{s.events, s.nodes, &s.engines} {
-		if err := s.Metrics.Register(c); err != nil {
-			return fmt.Errorf("worker: metrics: %w", err)
-		}
-	}
-	return nil
 }
 
 // play drives the nodes of one run that this process stands for.
@@ -192,6 +176,9 @@ var errEngine = errors.New("the engine")
 // joins with nothing: what it said last may not have been heard.
 func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node string) error {
 	pause := firstPause
+	if r.Start.Spec.Measured() {
+		defer s.engines.want(node)()
+	}
 	for join := r.Open; ; join = true {
 		shift := c.now()
 		err := s.joinAndPlay(shift, r, node, join)
@@ -205,6 +192,7 @@ func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node s
 		if !errors.Is(err, actor.ErrGaveUp) && !errors.Is(err, errEngine) {
 			c.breakOff(shift) // of the bus, which all nodes share
 		}
+		s.metrics.broken.Inc()
 		s.Log.Warn("join a run again that broke off", "run", r.Run, "node", node, "in", pause, "error", err)
 		select {
 		case <-time.After(pause):
@@ -225,6 +213,7 @@ func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string,
 		if j, err = actor.Join(ctx, s.Bus, r, node, pace.Now()); err != nil {
 			return fmt.Errorf("join run %s: %w", r.Run, err)
 		}
+		s.metrics.joins.Inc()
 		s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
 	}
 	return s.incarnate(ctx, r, node, j)
@@ -242,14 +231,15 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	if err != nil {
 		return fmt.Errorf("follow run %s: %w", r.Run, err)
 	}
-	s.nodes.Inc()
-	defer s.nodes.Dec()
+	s.metrics.nodes.Inc()
+	defer s.metrics.nodes.Dec()
 	told := &announcer{
 		bus: s.Bus, board: s.board, clock: pace, scale: r.Start.Spec.TimeScale, run: r.Run, schema: r.Start.Schema,
 		member: membership{node: node, changed: make(chan struct{})},
 	}
 	log := s.Log.With("run", r.Run, "node", node)
 	state := core.NewIncarnation(node, j.Incarnation())
+	var drives actor.Core = state
 	var computes actor.Engine
 	if r.Start.Spec.Measured() {
 		e, err := s.openEngine(ctx, r, node, log)
@@ -259,6 +249,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		}
 		computes = e
 		state.Tokenize(e.tokenizer)
+		drives = counting{state, s.metrics.tokens.WithLabelValues(node)}
 		defer func() {
 			if err := e.close(); err != nil {
 				log.Error("the engine does not close", "error", err)
@@ -280,12 +271,13 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		tracer = spans.NewWorker(s.Tracer, r.Run, node, pace, state)
 	}
 	err = actor.RunWorker(ctx, actor.Options{
-		Run: r.Run, Name: node, Core: state, Bus: s.Bus, Input: input, Clock: pace,
+		Run: r.Run, Name: node, Core: drives, Bus: s.Bus, Input: input, Clock: pace,
 		Log: log, ReorderWait: time.Hour, Engine: computes, Skips: s.skips, Trace: tracer,
 		Observe: func(ev event.Event) {
-			s.events.WithLabelValues(string(ev.Body.Kind())).Inc()
+			s.metrics.events.WithLabelValues(string(ev.Body.Kind())).Inc()
 			told.member.observe(ev)
 		},
+		Ignored: func(event.Event) { s.metrics.ignored.Inc() },
 	}, j, r.Start.Spec.Delays)
 	cancel()
 	telling.Wait()
