@@ -136,5 +136,6 @@ func (s *service) publish(ctx context.Context, ev event.Event, pace clock.Clock)
 		return fmt.Errorf("trace-replayer: run %s: %w", ev.Run, err)
 	}
 	s.metrics.events.Inc()
+	s.metrics.played(pace.Until(ev.Time))
 	return nil
 }
