@@ -112,12 +112,14 @@ func (h *harness) expect(files, counts string) {
 		h.t.Errorf("got files %q, want %q", got, files)
 	}
 	var want strings.Builder
-	if counts != "" {
-		want.WriteString("# HELP spotserve_plotter_figures_total Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).\n" +
-			"# TYPE spotserve_plotter_figures_total counter\n")
-	}
+	want.WriteString("# HELP spotserve_plotter_figures_total Figures by result: drawn, refused (the run is none that is drawn), failed (and tried again).\n" +
+		"# TYPE spotserve_plotter_figures_total counter\n")
+	of := map[string]string{"drawn": "0", "refused": "0", "failed": "0"}
 	for c := range strings.FieldsSeq(counts) {
 		result, n, _ := strings.Cut(c, "=")
+		of[result] = n
+	}
+	for result, n := range of {
 		want.WriteString(`spotserve_plotter_figures_total{result="` + result + `"} ` + n + "\n")
 	}
 	if err := testutil.GatherAndCompare(h.metrics, strings.NewReader(want.String()), "spotserve_plotter_figures_total"); err != nil {
