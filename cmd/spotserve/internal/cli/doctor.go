@@ -30,7 +30,7 @@ nothing. What is broken hides nothing else; the exit code is 1 if anything is.`,
 			if o.Timeout <= 0 || o.Timeout > maxLookTimeout {
 				return usagef("--timeout %s: allowed are durations up to %s", o.Timeout, maxLookTimeout)
 			}
-			o.NATS, o.Store = a.nats, a.storeURL
+			o.NATS, o.Store, o.Credentials = a.nats, a.storeURL, a.credentials
 			if o.NATS == "" {
 				o.NATS = service.DefaultNATS
 			}

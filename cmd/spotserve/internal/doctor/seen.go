@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/store"
 )
 
@@ -54,11 +55,13 @@ type User struct {
 	Err     error
 	Name    string // nkey or name; empty: nobody has to say who they are
 	Account string
-	// What the user may publish and subscribe to; Limited: anything at all is
-	// named.
-	Limited                       bool
-	MayPublish, MayNotPublish     []string
-	MaySubscribe, MayNotSubscribe []string
+	Role    access.Role // by this process's certificate; empty: not known
+	Node    string      // of a worker
+	// What the user may publish and subscribe to; nothing of it counts unless
+	// Limited.
+	Limited                   bool
+	MayPublish, MayNotPublish []string
+	MaySubscribe              []string
 }
 
 // Account is JetStream as the user's account has it.

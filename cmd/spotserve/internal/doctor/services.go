@@ -52,6 +52,9 @@ func alive(n int) string {
 
 // nodes judges the workers, node by node.
 func (r *Report) nodes(s Seen) {
+	if s.Beats.Err != nil {
+		r.unseen("signals", s.Beats.Err)
+	}
 	if s.Roll.Err != nil {
 		return // told already
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/credential"
 )
 
@@ -51,7 +52,7 @@ func dial(url string, files credential.Files, timeout time.Duration) (*asker, er
 			return nil, err
 		}
 		// Nobody reads another's replies: that is the prefix that this user has.
-		options = append(options, nats.CustomInboxPrefix("_INBOX."+key),
+		options = append(options, nats.CustomInboxPrefix(jsapi.Inbox(key)),
 			nats.Nkey(key, func(nonce []byte) ([]byte, error) { return credential.Sign(files.NKey, nonce) }))
 	case files.NATSPassword != "":
 		password, err := files.ReadNATSPassword()
@@ -103,7 +104,7 @@ func (a *asker) isDenied(subject string) (denied bool, more <-chan struct{}) {
 }
 
 // ask sends a request and waits for its answer.
-func (a *asker) ask(ctx context.Context, subject string, question any) ([]byte, error) {
+func (a *asker) ask(ctx context.Context, subject string, question any) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var data []byte
@@ -131,7 +132,7 @@ func (a *asker) ask(ctx context.Context, subject string, question any) ([]byte, 
 		case <-more:
 		case r := <-done:
 			if r.err == nil {
-				return r.msg.Data, nil
+				return r.msg, nil
 			}
 			if denied, _ := a.isDenied(subject); denied {
 				return nil, &doctor.DeniedError{Subject: subject}
@@ -146,20 +147,20 @@ func (a *asker) ask(ctx context.Context, subject string, question any) ([]byte, 
 
 // api asks JetStream; answer gets what it says.
 func (a *asker) api(ctx context.Context, subject string, question, answer any) error {
-	data, err := a.ask(ctx, "$JS.API."+subject, question)
+	reply, err := a.ask(ctx, subject, question)
 	if err != nil {
 		return err
 	}
 	var failed struct {
 		Error *jetstream.APIError `json:"error"`
 	}
-	if err := json.Unmarshal(data, &failed); err != nil {
+	if err := json.Unmarshal(reply.Data, &failed); err != nil {
 		return fmt.Errorf("JetStream's answer to %s: %w", subject, err)
 	}
 	if failed.Error != nil {
 		return failed.Error
 	}
-	return json.Unmarshal(data, answer)
+	return json.Unmarshal(reply.Data, answer)
 }
 
 // hear subscribes to a subject, until stop is called.

@@ -3,6 +3,8 @@ package look
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -12,7 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 )
 
 // bus looks at all that is on NATS.
@@ -101,7 +105,8 @@ func isLoopback(text string) bool {
 
 // user asks who the server takes this process for.
 func (l *looker) user(ctx context.Context, u *doctor.User) {
-	data, err := l.asker.ask(ctx, "$SYS.REQ.USER.INFO", nil)
+	u.Role, u.Node = identity(l.Credentials)
+	reply, err := l.asker.ask(ctx, jsapi.UserInfo, nil)
 	if err != nil {
 		u.Err = err
 		return
@@ -120,7 +125,7 @@ func (l *looker) user(ctx context.Context, u *doctor.User) {
 			} `json:"permissions"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(data, &answer); err != nil {
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
 		u.Err = err
 		return
 	}
@@ -131,7 +136,7 @@ func (l *looker) user(ctx context.Context, u *doctor.User) {
 			u.MayPublish, u.MayNotPublish = p.Publish.Allow, p.Publish.Deny
 		}
 		if p.Subscribe != nil {
-			u.MaySubscribe, u.MayNotSubscribe = p.Subscribe.Allow, p.Subscribe.Deny
+			u.MaySubscribe = p.Subscribe.Allow
 		}
 	}
 }
@@ -145,35 +150,35 @@ const (
 )
 
 func (l *looker) account(ctx context.Context, a *doctor.Account) {
-	a.Err = l.asker.api(ctx, "INFO", nil, &a.Usage)
+	a.Err = l.asker.api(ctx, jsapi.Info, nil, &a.Usage)
 	a.Off = isCode(a.Err, codeOff, codeOffAccount) || isNobody(a.Err)
 }
 
-// bucket holds the keys, in a stream of its own.
-const (
-	bucket      = "SPOT_KEYS"
-	keysStream  = "KV_" + bucket
-	keyPrefix   = "$KV." + bucket + "."
-	planePrefix = keyPrefix + "data."
-)
+// keysStream holds the bucket of keys.
+var keysStream = jsapi.KeyStream(bus.Keys)
 
 // streams are those of a deployment.
 func streams() []doctor.Stream {
-	control, runs := bus.Control, bus.Runs
-	return []doctor.Stream{
-		{Name: string(control), Subjects: []string{control.Subjects()}, Durables: []doctor.Durable{{Name: "collector-control", Service: "collector"}}},
-		{Name: string(runs), Subjects: []string{runs.Subjects()}, Durables: []doctor.Durable{
-			{Name: "collector-runs", Service: "collector"}, {Name: "plotter", Service: "plotter"},
-		}},
-		{Name: keysStream, Bucket: true, Subjects: []string{keyPrefix + ">"}},
+	out := []doctor.Stream{
+		{Name: string(bus.Control), Subjects: []string{bus.Control.Subjects()}},
+		{Name: string(bus.Runs), Subjects: []string{bus.Runs.Subjects()}},
+		{Name: keysStream, Bucket: true, Subjects: []string{jsapi.Key(bus.Keys, ">")}},
 	}
+	for _, d := range access.Durables() {
+		for i := range out {
+			if out[i].Name == string(d.Stream) {
+				out[i].Durables = append(out[i].Durables, doctor.Durable{Name: d.Name, Service: string(d.Owner)})
+			}
+		}
+	}
+	return out
 }
 
 func (l *looker) streams(ctx context.Context, s *doctor.Seen) {
 	for _, stream := range streams() {
 		began := time.Now()
 		info := new(jetstream.StreamInfo)
-		err := l.asker.api(ctx, "STREAM.INFO."+stream.Name, nil, info)
+		err := l.asker.api(ctx, jsapi.StreamInfo(stream.Name), nil, info)
 		ended := time.Now()
 		switch {
 		case isCode(err, codeNoStream):
@@ -184,15 +189,41 @@ func (l *looker) streams(ctx context.Context, s *doctor.Seen) {
 			l.skew(s, info.TimeStamp, began, ended)
 		}
 		if stream.Info != nil && len(stream.Durables) > 0 {
-			var list struct {
-				Consumers []*jetstream.ConsumerInfo `json:"consumers"`
-			}
-			// The first page has those with the first names, more than there are
-			// durables.
-			stream.ConsumersErr = l.asker.api(ctx, "CONSUMER.LIST."+stream.Name, nil, &list)
-			stream.Consumers = list.Consumers
+			l.consumers(ctx, &stream)
 		}
 		s.Streams = append(s.Streams, stream)
+	}
+}
+
+// A reader asks for messages again and again, and in between it shows no request:
+// it is looked for several times.
+const (
+	samples      = 5
+	betweenLooks = 300 * time.Millisecond
+)
+
+// consumers lists the durable consumers of a stream. The first page has those with
+// the first names, more than there are durables.
+func (l *looker) consumers(ctx context.Context, stream *doctor.Stream) {
+	for range samples {
+		var list struct {
+			Consumers []*jetstream.ConsumerInfo `json:"consumers"`
+		}
+		stream.ConsumersErr = l.asker.api(ctx, jsapi.ConsumerList(stream.Name), nil, &list)
+		unread := false
+		for _, c := range list.Consumers {
+			for _, before := range stream.Consumers {
+				if before.Name == c.Name {
+					c.NumWaiting = max(c.NumWaiting, before.NumWaiting)
+				}
+			}
+			unread = unread || c.Config.Durable != "" && c.NumWaiting == 0
+		}
+		stream.Consumers = list.Consumers
+		if !unread {
+			return
+		}
+		pause(ctx, betweenLooks)
 	}
 }
 
@@ -208,9 +239,6 @@ func (l *looker) skew(s *doctor.Seen, server, began, ended time.Time) {
 	}
 }
 
-// led are the services of which one process at a time leads.
-var led = []string{"trace-replayer", "planner", "collector"}
-
 func (l *looker) leases(ctx context.Context, s *doctor.Seen) {
 	keys := s.Streams[len(s.Streams)-1]
 	if keys.Info == nil {
@@ -220,11 +248,11 @@ func (l *looker) leases(ctx context.Context, s *doctor.Seen) {
 		}
 		return
 	}
-	for _, service := range led {
+	for _, service := range access.Leases() {
 		lease := doctor.Lease{Service: service, Now: l.now(s)}
-		m, err := l.last(ctx, keysStream, keyPrefix+service)
+		m, err := l.key(ctx, service)
 		switch {
-		case isCode(err, codeNoMessage):
+		case errors.Is(err, errNoKey):
 			lease.Missing = true
 		case err != nil:
 			lease.Err = err
@@ -246,21 +274,37 @@ func (l *looker) now(s *doctor.Seen) time.Time {
 
 // message is one that JetStream has stored.
 type message struct {
-	Subject string    `json:"subject"`
-	Seq     uint64    `json:"seq"`
-	Header  []byte    `json:"hdrs"`
-	Data    []byte    `json:"data"`
-	Time    time.Time `json:"time"`
+	Data []byte    `json:"data"`
+	Time time.Time `json:"time"`
 }
 
 // last is the newest message that a filter selects.
-func (l *looker) last(ctx context.Context, stream, filter string) (m message, err error) {
+func (l *looker) last(ctx context.Context, stream bus.Stream, filter string) (m message, err error) {
 	question := struct {
 		Last string `json:"last_by_subj"`
 	}{filter}
 	var answer struct {
 		Message message `json:"message"`
 	}
-	err = l.asker.api(ctx, "STREAM.MSG.GET."+stream, question, &answer)
+	err = l.asker.api(ctx, jsapi.MessageGet(string(stream)), question, &answer)
 	return answer.Message, err
+}
+
+var errNoKey = errors.New("the bucket has no such key")
+
+// key is the newest value of a key. It comes as a message itself, and not in the
+// leader's words: whoever reads keys may read them so only.
+func (l *looker) key(ctx context.Context, key string) (m message, err error) {
+	answer, err := l.asker.ask(ctx, jsapi.DirectGet(keysStream, jsapi.Key(bus.Keys, key)), nil)
+	if err != nil {
+		return m, err
+	}
+	if status := answer.Header.Get("Status"); status == "404" {
+		return m, errNoKey
+	} else if status != "" {
+		return m, fmt.Errorf("key %s: status %s %s", key, status, answer.Header.Get("Description"))
+	}
+	m.Data = answer.Data
+	m.Time, err = time.Parse(time.RFC3339Nano, answer.Header.Get("Nats-Time-Stamp"))
+	return m, err
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+	"github.com/spotserve/spotserve/platform/access"
+	"github.com/spotserve/spotserve/platform/credential"
 )
 
 // show keeps a certificate that somebody has shown.
@@ -49,4 +52,26 @@ func read(path string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s: it has no certificate in PEM", path)
 	}
 	return x509.ParseCertificate(block.Bytes)
+}
+
+// identity is the role that this process's certificate says, and the node of a
+// worker; empty without one.
+func identity(f credential.Files) (role access.Role, node string) {
+	if f.Cert == "" {
+		return "", ""
+	}
+	c, err := read(f.Cert)
+	if err != nil {
+		return "", "" // told with the certificate
+	}
+	for _, id := range c.URIs {
+		for _, r := range access.Roles() {
+			if name := strings.TrimPrefix(id.Path, "/"); name == "" && id.String() == credential.RoleID(string(r)).String() {
+				return r, ""
+			} else if r == access.Worker && name != "" && id.String() == credential.WorkerID(name).String() {
+				return r, name
+			}
+		}
+	}
+	return "", ""
 }

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
+	"github.com/spotserve/spotserve/platform/access"
+	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/credential"
-	"github.com/spotserve/spotserve/platform/wire"
 )
 
 // planes greets the data planes of the address book. A worker shows its certificate
@@ -30,10 +33,9 @@ func (l *looker) planes(ctx context.Context, s *doctor.Seen) {
 	}
 	var mu sync.Mutex
 	s.Planes = each(ctx, l.Timeout, l.planeKeys(ctx), func(ctx context.Context, key string) doctor.Plane {
-		token := strings.TrimPrefix(key, planePrefix)
-		node, _ := wire.NodeOfToken(token)
+		node := nodeOf(key)
 		p := doctor.Plane{Node: node, Wanted: wanted[node]}
-		entry, err := l.last(ctx, keysStream, key)
+		entry, err := l.key(ctx, key)
 		if err != nil {
 			p.Err = err
 			return p
@@ -54,20 +56,30 @@ func (l *looker) planes(ctx context.Context, s *doctor.Seen) {
 func (l *looker) planeKeys(ctx context.Context) (keys []string) {
 	question := struct {
 		Filter string `json:"subjects_filter"`
-	}{planePrefix + ">"}
+	}{jsapi.Key(bus.Keys, access.AddressKey("*"))}
 	var answer struct {
 		State struct {
 			Subjects map[string]uint64 `json:"subjects"`
 		} `json:"state"`
 	}
-	if err := l.asker.api(ctx, "STREAM.INFO."+keysStream, question, &answer); err != nil {
+	if err := l.asker.api(ctx, jsapi.StreamInfo(keysStream), question, &answer); err != nil {
 		return nil // told with the stream
 	}
 	for key := range answer.State.Subjects {
-		keys = append(keys, key)
+		keys = append(keys, strings.TrimPrefix(key, jsapi.Key(bus.Keys, "")))
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// nodeOf is the node of an entry: what access.AddressKey writes, read.
+func nodeOf(key string) string {
+	name := strings.TrimPrefix(key, strings.TrimSuffix(access.AddressKey("*"), "*"))
+	node, err := url.PathUnescape(strings.ReplaceAll(name, "=", "%"))
+	if err != nil {
+		return name
+	}
+	return node
 }
 
 // greet dials a data plane, and shakes hands as far as it gets without a worker's

@@ -22,8 +22,9 @@ import (
 )
 
 var (
-	errNoServer = errors.New("no NATS server can be asked")
-	errNoBucket = errors.New("the bucket of keys is not there")
+	errNoServer  = errors.New("no NATS server can be asked")
+	errNoBucket  = errors.New("the bucket of keys is not there")
+	errNoControl = errors.New("no stream takes a roll call")
 )
 
 // isNobody reports whether nobody takes a request.
@@ -85,7 +86,10 @@ func (l *looker) call(ctx context.Context, s *doctor.Seen) (name string) {
 	if err == nil {
 		_, err = l.asker.ask(ctx, wire.SubjectRollCalled, json.RawMessage(data))
 	}
-	if err != nil {
+	switch {
+	case isNobody(err):
+		s.Roll.Err = errNoControl
+	case err != nil:
 		s.Roll.Err = fmt.Errorf("call the roll: %w", err)
 	}
 	return name

@@ -43,7 +43,12 @@ type site struct {
 	t       *testing.T
 	options look.Options
 	stop    map[string]func() // services, by name
+	// replicas is what services that are started ask for.
+	replicas int
 }
+
+// services are all of a deployment.
+var services = []string{"collector", "plotter", "planner", "trace-replayer", "worker"}
 
 // newServer starts a NATS server of the given settings, on any port.
 func newServer(t *testing.T, o *server.Options) (url string) {
@@ -69,7 +74,7 @@ func newSite(t *testing.T, o server.Options) *site {
 	s.options = look.Options{
 		NATS: newServer(t, &o), Store: "sqlite:" + filepath.Join(t.TempDir(), "store.db"), Timeout: 5 * time.Second, Nodes: []string{node},
 	}
-	for _, name := range []string{"collector", "plotter", "planner", "trace-replayer", "worker"} {
+	for _, name := range services {
 		s.start(name)
 	}
 	return s
@@ -78,7 +83,7 @@ func newSite(t *testing.T, o server.Options) *site {
 // bus is a connection of the test's own.
 func (s *site) bus(name string) bus.Bus {
 	s.t.Helper()
-	b, err := natsbus.Connect(s.t.Context(), natsbus.Options{URL: s.options.NATS, Name: name, Log: quiet})
+	b, err := natsbus.Connect(s.t.Context(), natsbus.Options{URL: s.options.NATS, Name: name, Replicas: s.replicas, Log: quiet})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -148,6 +153,18 @@ func (s *site) writer() store.Writer {
 // look is what the doctor says of the site.
 func (s *site) look() doctor.Report { return doctor.Judge(look.All(s.t.Context(), s.options)) }
 
+// await looks until the report is as it has to become.
+func (s *site) await(is func(doctor.Report) bool) (r doctor.Report) {
+	s.t.Helper()
+	for range 40 {
+		if r = s.look(); is(r) {
+			return r
+		}
+	}
+	s.t.Fatalf("it never becomes so: %+v", r.Findings)
+	return r
+}
+
 // mustFind fails the test unless the report says one thing about a check, in some
 // words, and what to do; and unless whatever else is wrong is among those allowed.
 func mustFind(t *testing.T, r doctor.Report, check string, status doctor.Status, found, mend string, besides ...string) {
@@ -200,4 +217,3 @@ func TestADeploymentThatIsWell(t *testing.T) {
 		}
 	}
 }
-

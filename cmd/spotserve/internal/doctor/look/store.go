@@ -80,14 +80,14 @@ func (l *looker) runs(ctx context.Context, s *doctor.Seen) {
 
 func (l *looker) run(ctx context.Context, run *doctor.Run) error {
 	name := run.Run.Run
-	last, err := l.last(ctx, string(bus.Runs), wire.RunFilter(name))
+	last, err := l.last(ctx, bus.Runs, wire.RunFilter(name))
 	if isCode(err, codeNoMessage) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	run.Messages, run.LastSaid = true, last.Time
-	end, err := l.last(ctx, string(bus.Runs), wire.RunFinishedFilter(name))
+	end, err := l.last(ctx, bus.Runs, wire.RunFinishedFilter(name))
 	switch {
 	case err == nil:
 		run.Ended = end.Time
@@ -95,7 +95,7 @@ func (l *looker) run(ctx context.Context, run *doctor.Run) error {
 	case !isCode(err, codeNoMessage):
 		return err
 	}
-	start, err := l.last(ctx, string(bus.Runs), strings.TrimSuffix(wire.FleetFilter(name), ">")+string(event.RunStarted{}.Kind()))
+	start, err := l.last(ctx, bus.Runs, strings.TrimSuffix(wire.FleetFilter(name), ">")+string(event.RunStarted{}.Kind()))
 	if isCode(err, codeNoMessage) {
 		return nil
 	} else if err != nil {
