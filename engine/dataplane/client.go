@@ -131,8 +131,26 @@ func (c *Client) drop(p *streams, s *stream) {
 	}
 }
 
-// dial connects to node. How long it may take is Options.Timeout.
+// dial connects to node. How long it may take is Options.Timeout, and as long again
+// for the handshake of TLS.
 func (o Options) dial(ctx context.Context, node string) (net.Conn, error) {
+	conn, err := o.reach(ctx, node)
+	if err != nil || o.Security == nil {
+		return conn, err
+	}
+	safe, err := o.Security.dial(ctx, conn, node, o.Timeout)
+	if err != nil {
+		if ctx.Err() == nil {
+			o.Refusals.add(causeOf(err), conn.RemoteAddr(), node, err)
+		}
+		_ = conn.Close()
+		return nil, fmt.Errorf("no data plane of %s at %s: %w", node, conn.RemoteAddr(), err)
+	}
+	return safe, nil
+}
+
+// reach connects to the address of node.
+func (o Options) reach(ctx context.Context, node string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	addr, err := o.Resolve(ctx, node)

@@ -1,6 +1,20 @@
 // Package dataplane carries what workers say to each other directly: weights and
 // KV cache from node to node, and the activations, sums and tokens of the steps
-// of a pipeline. Everything goes over plain TCP, with a checksum on every byte.
+// of a pipeline. Everything goes over TCP, under mutual TLS where Options.Security
+// is set, with a checksum on every byte.
+//
+// # Security
+//
+// With Options.Security a connection begins with a handshake of TLS 1.3 in which
+// both sides show the certificate of a worker. Before that no byte of a frame is
+// taken or sent, and there is no way back to plain TCP. Who dials takes nobody but
+// the node that it dialled; a link of a mesh is refused to who says it comes from
+// another node than its certificate is for. What is not known yet is bounded: at
+// most maxHalfOpen connections shake hands, each within Options.Timeout and
+// handshakeBytes. So is what a known peer may take: Options.MaxPeerConns
+// connections, and in a mesh Options.InboxBytes. Certificates are asked for at each
+// handshake, so they may be replaced while the server runs; connections that are
+// open stay as they are. Refusals counts and logs who was refused.
 //
 // # Transfers
 //
@@ -39,7 +53,7 @@
 //	     6      2  0
 //	     8      4  length of the body
 //	    12      4  number of this frame on this connection and in this direction, from 0
-//	    16      4  CRC32C of the body
+//	    16      4  CRC32C of the body; under TLS, which has its own, 0
 //	    20      4  CRC32C of bytes 0 to 19
 //
 // Types, who sends them (C dialled, S accepted), and their bodies:

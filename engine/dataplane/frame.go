@@ -98,7 +98,9 @@ func parseHeader(b []byte) (header, error) {
 type wire struct {
 	conn    net.Conn
 	in      io.Reader // conn, or a buffer over it
+	peer    identity
 	timeout time.Duration
+	safe    *sealed // conn, if it is one: TLS has a checksum on every byte already
 
 	sent, got uint32 // frames
 	out       []byte
@@ -110,7 +112,8 @@ type wire struct {
 }
 
 func newWire(conn net.Conn, timeout time.Duration) *wire {
-	return &wire{conn: conn, in: conn, timeout: timeout}
+	safe, _ := conn.(*sealed)
+	return &wire{conn: conn, in: conn, timeout: timeout, safe: safe}
 }
 
 // fail closes the connection.
@@ -122,12 +125,20 @@ func (w *wire) fail(err error) {
 // failure is why the connection was closed by fail.
 func (w *wire) failure() error { return *w.cause.Load() }
 
+// sum is the checksum of what had the sum given, and p after it; 0 under TLS.
+func (w *wire) sum(sum uint32, p []byte) uint32 {
+	if w.safe != nil {
+		return 0
+	}
+	return crc32.Update(sum, castagnoli, p)
+}
+
 // send writes a frame whose body is the parts. It must be out within the timeout.
 func (w *wire) send(kind frameType, code refusal, parts ...[]byte) error {
 	h := header{kind: kind, code: code, number: w.sent}
 	for _, p := range parts {
 		h.length += uint32(len(p))
-		h.sum = crc32.Update(h.sum, castagnoli, p)
+		h.sum = w.sum(h.sum, p)
 	}
 	if w.out == nil {
 		w.out = make([]byte, headerBytes, headerBytes+smallFrame)
@@ -137,6 +148,9 @@ func (w *wire) send(kind frameType, code refusal, parts ...[]byte) error {
 		return err
 	}
 	w.sent++
+	if h.length > smallFrame && w.safe != nil {
+		return w.safe.together(append([][]byte{w.out[:headerBytes]}, parts...)...)
+	}
 	if h.length > smallFrame {
 		w.vector = append(append(w.vector[:0], w.out[:headerBytes]), parts...)
 		left := w.vector
@@ -187,7 +201,7 @@ func (w *wire) body(h header, b []byte) error {
 func (w *wire) part(sum uint32, p []byte) (uint32, error) {
 	for len(p) > 0 {
 		n, err := w.in.Read(p[:min(len(p), readPiece)])
-		sum = crc32.Update(sum, castagnoli, p[:n])
+		sum = w.sum(sum, p[:n])
 		if p = p[n:]; err != nil && len(p) > 0 {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -234,13 +248,29 @@ func (w *wire) message(h header, from Peer) (*Message, error) {
 	return msg, nil
 }
 
-// control reads a body of at most limit bytes.
+// firstPiece is how much memory a body gets before any of it has come.
+const firstPiece = 4 << 10
+
+// control reads a body of at most limit bytes. Memory is taken as they come: a
+// header alone costs its sender nothing.
 func (w *wire) control(h header, limit int) ([]byte, error) {
 	if h.length > uint32(limit) {
 		return nil, fmt.Errorf("%w: %s of %d bytes, allowed are %d", ErrFrame, h.kind, h.length, limit)
 	}
-	b := make([]byte, h.length)
-	return b, w.body(h, b)
+	if err := w.conn.SetReadDeadline(time.Now().Add(w.timeout)); err != nil {
+		return nil, err
+	}
+	var b []byte
+	var sum uint32
+	for rest := int(h.length); rest > 0; rest = int(h.length) - len(b) {
+		at := len(b)
+		b = append(b, make([]byte, min(rest, max(at, firstPiece)))...)
+		var err error
+		if sum, err = w.part(sum, b[at:]); err != nil {
+			return nil, err
+		}
+	}
+	return b, h.check(sum)
 }
 
 // answer waits for a frame of the given kind. A refusal comes back as its error.

@@ -75,8 +75,7 @@ func fuzzServer(f *testing.F) *Server {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := &Server{options: o, meshes: newRegistry(), conns: map[net.Conn]bool{}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s := newServer(o)
 	f.Cleanup(s.cancel)
 	return s
 }
@@ -90,8 +89,9 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// What a stranger sends never makes a server panic, and it never gets more memory
-// for it than the limits of frames and of the inbox allow.
+// What a peer sends, also one that has shown who it is, never makes a server panic,
+// and it never gets more memory for it than the limits of frames and of the inbox
+// allow.
 func FuzzServer(f *testing.F) {
 	peer, self := Peer{Node: "m"}, Peer{Node: "n"}
 	get := getRequest{node: "n", run: "r", item: Item{Kind: Weights}, total: 100, offset: 3}
@@ -104,6 +104,8 @@ func FuzzServer(f *testing.F) {
 	links = append(append(links, script(framePing, nil)...), script(frameAbort, abortBytes(Step{Number: 3}, "why"))...)
 	f.Add(links, true)
 	f.Add(frames(links), false)
+	other := joinRequest{run: "r", epoch: event.Epoch{Term: 1}, from: Peer{Node: "x"}, to: self}
+	f.Add(script(frameJoin, other.bytes()), true)
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\nand some more, to fill a header"), false)
 	s := fuzzServer(f)
 	f.Fuzz(func(t *testing.T, data []byte, valid bool) {
@@ -118,8 +120,9 @@ func FuzzServer(f *testing.F) {
 			t.Fatal(err)
 		}
 		w := newWire(&tape{Reader: bytes.NewReader(data)}, s.options.Timeout)
+		w.peer = identity{known: true, nodes: []string{"m"}}
 		n := allocated(func() { _ = s.serve(w) }) // it ends with the data at the latest
-		if limit := uint64(8*len(data) + 2*maxHeld + 2*fuzzInbox + 1<<20); n > limit {
+		if limit := uint64(8*len(data) + 2*fuzzInbox + 1<<20); n > limit {
 			t.Errorf("%d bytes were allocated for %d, allowed are %d", n, len(data), limit)
 		}
 		if m.inbox.bytes > fuzzInbox {

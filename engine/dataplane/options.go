@@ -31,6 +31,11 @@ type Options struct {
 	Provider Provider
 	// Delivered, if set, is told of each item that a peer has received whole.
 	Delivered func(run string, item Item, bytes int)
+	// Security is what connections are kept safe by; none: they are plain TCP, and
+	// whoever reaches the server is believed.
+	Security *Security
+	// Refusals counts the connections that came to nothing: own counters.
+	Refusals *Refusals
 
 	// Streams is the most connections for fetches to one peer: 4.
 	Streams int
@@ -42,6 +47,8 @@ type Options struct {
 	Attempts int
 	// MaxConns is the most connections that a server has at a time: 4096.
 	MaxConns int
+	// MaxPeerConns is the most of them that one peer has, known by its certificate: 512.
+	MaxPeerConns int
 	// MaxMessage is the most bytes of head and rows of one message of a step: 256 MiB.
 	MaxMessage int
 	// InboxBytes is the most that may wait in a mesh to be received: 1 GiB.
@@ -61,6 +68,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Resolve == nil {
 		return o, fmt.Errorf("data plane of %s: no way to resolve addresses", o.Node)
 	}
+	if err := o.Security.check(); err != nil {
+		return o, fmt.Errorf("data plane of %s: %w", o.Node, err)
+	}
 	if o.Provider == nil {
 		o.Provider = nothing{}
 	}
@@ -74,6 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Timeout, 10*time.Second)
 	setDefault(&o.Attempts, 4)
 	setDefault(&o.MaxConns, 4096)
+	setDefault(&o.MaxPeerConns, 512)
 	setDefault(&o.MaxMessage, 256<<20)
 	setDefault(&o.InboxBytes, 1<<30)
 	if o.MaxMessage > 1<<31-1 {
@@ -81,6 +92,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals(o.Log)
 	}
 	return o, nil
 }

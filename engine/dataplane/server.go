@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,15 +17,15 @@ const idleTimeouts = 6
 // Server gives out what this node holds, and takes the links of its meshes.
 type Server struct {
 	options  Options
+	tls      *tls.Config // nil: plain
 	listener net.Listener
 	meshes   *registry
 	ctx      context.Context // until Close
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
-	mu     sync.Mutex
-	conns  map[net.Conn]bool
-	closed bool
+	strangers halfOpen
+	crowd     *crowd
 }
 
 // Listen serves at addr, host:port; port 0 is a free one.
@@ -37,30 +38,36 @@ func Listen(addr string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data plane of %s: %w", o.Node, err)
 	}
-	s := &Server{options: o, listener: l, meshes: newRegistry(), conns: map[net.Conn]bool{}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s := newServer(o)
+	s.listener = l
 	s.wg.Go(s.accept)
 	return s, nil
+}
+
+func newServer(o Options) *Server {
+	s := &Server{options: o, meshes: newRegistry(), crowd: newCrowd(o.MaxConns, o.MaxPeerConns)}
+	if o.Security != nil {
+		s.tls = strict(o.Security.Server)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // Addr is where the server listens, host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
+// Conns is the number of connections from peers, those that shake hands included.
+func (s *Server) Conns() int { return s.crowd.len() + s.strangers.len() }
+
 // Close ends all connections and meshes, and waits for what they do.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
 	s.cancel()
 	err := s.listener.Close()
 	for _, m := range s.meshes.all() {
 		m.Close()
 	}
-	s.mu.Lock()
-	for c := range s.conns {
-		_ = c.Close()
-	}
-	s.mu.Unlock()
+	s.strangers.closeAll()
+	s.crowd.close()
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -86,48 +93,74 @@ func (s *Server) accept() {
 	}
 }
 
-// begin serves conn in a goroutine of its own, unless there are too many.
+// begin serves a connection in a goroutine of its own, unless there are too many.
 func (s *Server) begin(conn net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		_ = conn.Close()
+	s.options.tune(conn)
+	if s.tls == nil {
+		if busy, ok := s.admit(conn, identity{}); ok {
+			s.wg.Go(func() { s.welcome(conn, conn, identity{}, busy) })
+		}
 		return
 	}
-	busy := len(s.conns) >= s.options.MaxConns
-	if busy && len(s.conns) >= s.options.MaxConns+busyConns {
-		_ = conn.Close()
-		return
-	}
-	s.conns[conn] = true
+	stranger := s.strangers.add(conn)
 	s.wg.Go(func() {
-		defer func() {
+		safe, who, err := s.options.Security.serve(s.ctx, s.tls, conn, s.options.Timeout)
+		evicted := s.strangers.remove(stranger)
+		switch {
+		case evicted:
+			s.refused(Crowded, conn, who, fmt.Errorf("%w: more than %d handshakes at a time", ErrBusy, maxHalfOpen))
+		case err != nil && s.ctx.Err() == nil:
+			s.refused(causeOf(err), conn, who, err)
+		}
+		if evicted || err != nil {
 			_ = conn.Close()
-			s.mu.Lock()
-			delete(s.conns, conn)
-			s.mu.Unlock()
-		}()
-		s.options.tune(conn)
-		w := newWire(conn, s.options.Timeout)
-		if busy {
-			s.turnAway(w)
 			return
 		}
-		if err := s.serve(w); err != nil && s.ctx.Err() == nil {
-			s.options.Log.Debug("data plane connection ended", "peer", conn.RemoteAddr(), "error", err)
+		if busy, ok := s.admit(conn, who); ok {
+			s.welcome(conn, safe, who, busy)
 		}
 	})
 }
 
-// busyConns is how many connections beyond the limit are told why; others are
-// just closed.
-const busyConns = 64
+// admit counts a connection, and closes it if there is no room for it.
+func (s *Server) admit(conn net.Conn, who identity) (busy, ok bool) {
+	busy, ok = s.crowd.admit(conn, who)
+	if !ok {
+		_ = conn.Close()
+	}
+	if (busy || !ok) && s.ctx.Err() == nil {
+		s.refused(Crowded, conn, who, ErrBusy)
+	}
+	return busy, ok
+}
+
+func (s *Server) refused(cause Cause, conn net.Conn, who identity, err error) {
+	s.options.Refusals.add(cause, conn.RemoteAddr(), who.name(), err)
+}
+
+// welcome serves a connection, raw, that has been admitted, over safe, until it ends.
+func (s *Server) welcome(raw, safe net.Conn, who identity, busy bool) {
+	defer func() {
+		_ = safe.Close()
+		s.crowd.leave(raw)
+	}()
+	w := newWire(safe, s.options.Timeout)
+	w.peer = who
+	if busy {
+		s.turnAway(w)
+		return
+	}
+	if err := s.serve(w); err != nil && s.ctx.Err() == nil {
+		s.options.Log.Debug("data plane connection ended", "peer", raw.RemoteAddr(), "error", err)
+	}
+}
 
 func (s *Server) turnAway(w *wire) {
 	// What it asks is read first: closing with it unread would take the answer back.
 	if h, err := w.next(s.options.Timeout); err == nil {
 		if _, err := w.control(h, maxConnecting); err == nil {
-			_ = w.refuse(fmt.Errorf("%w: %s has %d connections", ErrBusy, s.options.Node, s.options.MaxConns))
+			_ = w.refuse(fmt.Errorf("%w: %s has %d connections, of one peer at most %d", ErrBusy,
+				s.options.Node, s.options.MaxConns, s.options.MaxPeerConns))
 		}
 	}
 }
@@ -240,6 +273,11 @@ func (s *Server) join(w *wire, h header) error {
 	}
 	if r.to.Node != s.options.Node {
 		return w.refuse(fmt.Errorf("%w: asked for %s, this is %s", ErrWrongNode, r.to.Node, s.options.Node))
+	}
+	if !w.peer.is(r.from.Node) {
+		err := fmt.Errorf("%w: it says it is %s, its certificate is for %q", ErrWrongNode, r.from.Node, w.peer.nodes)
+		s.refused(WrongNode, w.conn, w.peer, err)
+		return w.refuse(err)
 	}
 	m, err := s.meshes.await(s.ctx, r.run, r.epoch, s.options.Timeout/2)
 	if err != nil {
