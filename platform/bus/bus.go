@@ -217,6 +217,10 @@ var ErrTaken = errors.New("bus: another one was there first")
 // this one nor the context's does not get better by waiting.
 var ErrAway = errors.New("bus: away")
 
+// ErrDenied wraps the error of a call that this process's user is not allowed, and
+// says who that is and what it may not. Waiting does not help.
+var ErrDenied = errors.New("bus: not allowed")
+
 // ErrSubject is returned for a subject or filter that no stream holds or that
 // is not well formed.
 var ErrSubject = errors.New("bus: no stream holds this subject")

@@ -28,7 +28,7 @@ func (b *Bus) Append(ctx context.Context, m bus.Outgoing, last uint64) (seq uint
 		// its ID gets it the answer that it had.
 		id = nuid.Next()
 	}
-	err = b.link.do(ctx, b.open, func(c *conn) error {
+	err = b.link.do(ctx, b.open, []string{m.Subject}, func(ctx context.Context, c *conn) error {
 		ack, err := c.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithExpectLastSequencePerSubject(last))
 		if err == nil {
 			seq = ack.Sequence

@@ -25,7 +25,7 @@ func away(ctx context.Context, err error) error {
 func isFinal(err error) bool {
 	var api *jetstream.APIError
 	switch {
-	case errors.Is(err, errPosition), errors.Is(err, bus.ErrClosed):
+	case errors.Is(err, errPosition), errors.Is(err, bus.ErrClosed), errors.Is(err, bus.ErrDenied):
 		return true
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, jetstream.ErrInvalidKey):
 		return true

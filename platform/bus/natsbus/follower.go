@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 )
 
 // follower is a source without acknowledgements. The server forgets its
@@ -34,6 +36,12 @@ var errGap = errors.New("a message was lost on its way")
 // without saying so.
 const forgetAfter = time.Minute
 
+func (f *follower) subjects() []string {
+	f.consumer = nuid.Next() // drawn, so that nobody else knows it
+	s := string(f.stream)
+	return []string{jsapi.StreamInfo(s), jsapi.ConsumerCreate(s, f.consumer), jsapi.ConsumerCreateFor(s, f.consumer, ">")}
+}
+
 func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, error) {
 	end, replicas, err := c.lastSeq(ctx, f.stream)
 	if err != nil {
@@ -46,6 +54,7 @@ func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, erro
 		f.fromNew, f.next = false, end+1
 	}
 	config := jetstream.ConsumerConfig{
+		Name:              f.consumer,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       max(f.next, 1),
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -58,7 +67,7 @@ func (f *follower) start(ctx context.Context, c *conn) (jetstream.Consumer, erro
 	if err != nil {
 		return nil, err
 	}
-	f.consumer, f.delivered = consumer.CachedInfo().Name, 0
+	f.delivered = 0
 	return consumer, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/platform/bus"
@@ -24,6 +25,9 @@ func (d delivery) Metadata() (*jetstream.MsgMetadata, error) {
 }
 func (d delivery) Subject() string { return "spot.run.r.x" }
 func (d delivery) Data() []byte    { return nil }
+
+// Headers implements jetstream.Msg.
+func (d delivery) Headers() nats.Header { return nil }
 
 // A stream may have gaps, where messages were purged or do not match. The
 // deliveries of a consumer may not: a gap there is a message lost on its way.

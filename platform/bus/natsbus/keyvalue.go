@@ -8,9 +8,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 )
 
 const bucket = bus.Keys
+
+var keyStream = jsapi.KeyStream(bucket)
 
 func (o Options) bucketConfig() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
@@ -20,7 +23,7 @@ func (o Options) bucketConfig() jetstream.KeyValueConfig {
 
 // Get implements bus.KeyValue.
 func (b *Bus) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
-	err = b.keys(ctx, func(kv jetstream.KeyValue) error {
+	err = b.keys(ctx, jsapi.DirectGet(keyStream, jsapi.Key(bucket, key)), func(ctx context.Context, kv jetstream.KeyValue) error {
 		entry, err := kv.Get(ctx, key)
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
 			value, revision = nil, 0
@@ -38,7 +41,7 @@ func (b *Bus) Get(ctx context.Context, key string) (value []byte, revision uint6
 
 // Put implements bus.KeyValue.
 func (b *Bus) Put(ctx context.Context, key string, value []byte, revision uint64) (next uint64, err error) {
-	err = b.keys(ctx, func(kv jetstream.KeyValue) (err error) {
+	err = b.keys(ctx, jsapi.Key(bucket, key), func(ctx context.Context, kv jetstream.KeyValue) (err error) {
 		next, err = kv.Update(ctx, key, value, revision)
 		return err
 	})
@@ -52,19 +55,22 @@ func (b *Bus) Put(ctx context.Context, key string, value []byte, revision uint64
 	return 0, fmt.Errorf("bus: put key %s: %w", key, err)
 }
 
-// keys hands the bucket to use, which it makes if it is not there.
-func (b *Bus) keys(ctx context.Context, use func(jetstream.KeyValue) error) error {
+// keys hands the bucket to use, which asks a subject.
+func (b *Bus) keys(ctx context.Context, subject string, use func(context.Context, jetstream.KeyValue) error) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
-	return b.link.do(ctx, b.open, func(c *conn) error {
+	return b.link.do(ctx, b.open, []string{jsapi.StreamInfo(keyStream), subject}, func(ctx context.Context, c *conn) error {
 		kv, err := c.js.KeyValue(ctx, bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
-			kv, err = c.js.CreateOrUpdateKeyValue(ctx, b.options.bucketConfig())
+			// It went with the server's disk.
+			if err = ensureBucket(ctx, c); err == nil {
+				kv, err = c.js.KeyValue(ctx, bucket)
+			}
 		}
 		if err != nil {
 			return err
 		}
-		return use(kv)
+		return use(ctx, kv)
 	})
 }

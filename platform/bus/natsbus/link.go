@@ -17,9 +17,11 @@ import (
 
 // conn is one connection, from its dial to its loss.
 type conn struct {
-	nc   *nats.Conn
-	js   jetstream.JetStream
-	lost chan struct{} // closed when the connection is
+	options Options
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	lost    chan struct{} // closed when the connection is
+	denials denials
 }
 
 // dial makes a connection. It does not reconnect: that is the link's part.
@@ -28,7 +30,7 @@ func dial(o Options) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{lost: make(chan struct{})}
+	c := &conn{options: o, lost: make(chan struct{})}
 	options := append(login,
 		nats.Name(o.Name),
 		nats.NoReconnect(),
@@ -37,7 +39,12 @@ func dial(o Options) (*conn, error) {
 		nats.PingInterval(10*time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
+		nats.PermissionErrOnSubscribe(true),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.refused(err)
+				return
+			}
 			o.Log.Warn("bus connection", "nats", o.where(), "error", err)
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				// Messages were dropped on our side. A new connection makes
@@ -111,14 +118,16 @@ func (l *link) conn(ctx, open context.Context) (*conn, error) {
 }
 
 // do calls f with a connection, again if the connection was lost meanwhile. If
-// the bus does not answer, the error wraps bus.ErrAway.
-func (l *link) do(ctx, open context.Context, f func(*conn) error) error {
+// the bus does not answer, the error wraps bus.ErrAway; if it refuses one of the
+// subjects that f publishes to, bus.ErrDenied.
+func (l *link) do(ctx, open context.Context, subjects []string, f func(context.Context, *conn) error) error {
 	for {
 		c, err := l.conn(ctx, open)
 		if err != nil {
 			return err
 		}
-		if err := f(c); err == nil || !c.nc.IsClosed() {
+		err = c.guarded(ctx, subjects, func(ctx context.Context) error { return f(ctx, c) })
+		if err == nil || !c.nc.IsClosed() {
 			return away(ctx, err)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/credential"
 )
 
@@ -129,7 +130,7 @@ func Connect(ctx context.Context, o Options) (*Bus, error) {
 		return nil, fmt.Errorf("connect to NATS %s: %w: %s", o.where(), err,
 			cmp.Or(o.hint(err), "is nats-server -js running there? Start it, name another one with --nats, or let spotserve up run one"))
 	}
-	if err := ensureStreams(ctx, first.js, o); err != nil {
+	if err := ensureStreams(ctx, first); err != nil {
 		first.close()
 		if !errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 			err = away(ctx, err)
@@ -191,7 +192,7 @@ func (b *Bus) LastSeq(ctx context.Context, s bus.Stream) (seq uint64, err error)
 	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, nil)); err != nil {
 		return 0, err
 	}
-	err = b.link.do(ctx, b.open, func(c *conn) (err error) {
+	err = b.link.do(ctx, b.open, []string{jsapi.StreamInfo(string(s))}, func(ctx context.Context, c *conn) (err error) {
 		seq, _, err = c.lastSeq(ctx, s)
 		return err
 	})
@@ -203,7 +204,8 @@ func (b *Bus) Newest(ctx context.Context, s bus.Stream, filter string) (m bus.Me
 	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, []string{filter})); err != nil {
 		return bus.Message{}, false, err
 	}
-	err = b.link.do(ctx, b.open, func(c *conn) error {
+	asks := []string{jsapi.StreamInfo(string(s)), jsapi.MessageGet(string(s))}
+	err = b.link.do(ctx, b.open, asks, func(ctx context.Context, c *conn) error {
 		stream, err := c.js.Stream(ctx, string(s))
 		if err != nil {
 			return err
@@ -224,12 +226,16 @@ func (b *Bus) Newest(ctx context.Context, s bus.Stream, filter string) (m bus.Me
 	return m, found, nil
 }
 
+func purges(s bus.Stream) []string {
+	return []string{jsapi.StreamInfo(string(s)), jsapi.StreamPurge(string(s))}
+}
+
 // Purge implements bus.Purger.
 func (b *Bus) Purge(ctx context.Context, s bus.Stream, filter string) error {
 	if err := errors.Join(b.usable(ctx), bus.CheckFilters(s, []string{filter})); err != nil {
 		return err
 	}
-	return b.link.do(ctx, b.open, func(c *conn) error {
+	return b.link.do(ctx, b.open, purges(s), func(ctx context.Context, c *conn) error {
 		stream, err := c.js.Stream(ctx, string(s))
 		if err == nil {
 			err = stream.Purge(ctx, jetstream.WithPurgeSubject(filter))
@@ -249,7 +255,7 @@ func (b *Bus) PurgeBefore(ctx context.Context, s bus.Stream, seq uint64) error {
 	if seq <= 1 {
 		return nil // a server takes 0 for everything
 	}
-	return b.link.do(ctx, b.open, func(c *conn) error {
+	return b.link.do(ctx, b.open, purges(s), func(ctx context.Context, c *conn) error {
 		stream, err := c.js.Stream(ctx, string(s))
 		if err == nil {
 			err = stream.Purge(ctx, jetstream.WithPurgeSequence(seq))
@@ -266,7 +272,7 @@ func (b *Bus) Waiting(ctx context.Context, s bus.Stream, durable string) (n uint
 	if err := errors.Join(b.usable(ctx), bus.CheckDurable(durable), bus.CheckFilters(s, nil)); err != nil {
 		return 0, err
 	}
-	err = b.link.do(ctx, b.open, func(c *conn) error {
+	err = b.link.do(ctx, b.open, []string{jsapi.ConsumerInfo(string(s), durable)}, func(ctx context.Context, c *conn) error {
 		consumer, err := c.js.Consumer(ctx, string(s), durable)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return nil

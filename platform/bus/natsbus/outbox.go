@@ -140,6 +140,8 @@ func (o *outbox) attach(c *conn) {
 			o.settle(c, number, m)
 		}
 	})
+	// As long as c is: the connection goes with its guards.
+	c.denials.guard(publishes, []string{bus.Control.Subjects(), bus.Runs.Subjects()}, func(subject string, err error) { o.deny(c, subject, err) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.conn, o.inbox, o.alone = c, inbox, c.nc.ConnectedClusterName() == ""
@@ -185,6 +187,25 @@ func (o *outbox) settle(c *conn, number uint64, answer *nats.Msg) {
 	}
 	o.trim()
 	if e.done && !o.alone && o.resumeAt.IsZero() {
+		o.sendAll()
+	}
+}
+
+// deny ends the wait for all messages of a subject that may not be published: no
+// answer comes.
+func (o *outbox) deny(c *conn, subject string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c != o.conn {
+		return
+	}
+	for _, e := range o.window {
+		if !e.done && !e.sent.IsZero() && e.m.Subject == subject {
+			o.finish(e, outcome{err: fmt.Errorf("bus: publish: %w", err)})
+		}
+	}
+	o.trim()
+	if !o.alone && o.resumeAt.IsZero() {
 		o.sendAll()
 	}
 }

@@ -84,7 +84,7 @@ func TestNobodyStores(t *testing.T) {
 			}
 		}
 	}
-	if err := ensureStreams(t.Context(), js, b.options); err != nil {
+	if err := ensureStreams(t.Context(), b.link.current); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Flush(t.Context()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/failpoint"
 )
 
@@ -17,6 +18,8 @@ import (
 type source interface {
 	// Context ends when nobody wants messages any more.
 	Context() context.Context
+	// subjects are those that the next start publishes to.
+	subjects() []string
 	// start makes the server's consumer on c, from where the source is.
 	start(ctx context.Context, c *conn) (jetstream.Consumer, error)
 	// take hands a message to the reader. After an error the consumer is
@@ -43,7 +46,7 @@ const (
 func (b *Bus) read(src source) error {
 	var c *conn
 	var consumer jetstream.Consumer
-	err := b.link.do(src.Context(), b.open, func(on *conn) (err error) {
+	err := b.link.do(src.Context(), b.open, nil, func(_ context.Context, on *conn) (err error) {
 		c = on
 		consumer, err = start(src, on)
 		return err
@@ -62,10 +65,14 @@ func (b *Bus) read(src source) error {
 	return nil
 }
 
-func start(src source, c *conn) (jetstream.Consumer, error) {
+func start(src source, c *conn) (consumer jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(src.Context(), apiWait)
 	defer cancel()
-	return src.start(ctx, c)
+	err = c.guarded(ctx, src.subjects(), func(ctx context.Context) (err error) {
+		consumer, err = src.start(ctx, c)
+		return err
+	})
+	return consumer, err
 }
 
 // feed goes from consumer to consumer until src ends.
@@ -77,6 +84,11 @@ func (b *Bus) feed(src source, c *conn, consumer jetstream.Consumer) {
 			// The server has a limit of consumers, and would keep this one for a
 			// while.
 			src.release(c)
+		}
+		if errors.Is(err, bus.ErrDenied) {
+			src.release(c)
+			src.End(err)
+			return
 		}
 		for wait := firstPause; ctx.Err() == nil; wait = longer(wait) {
 			b.options.Log.Debug("bus reader starts anew", "error", err)
@@ -125,6 +137,9 @@ func consume(src source, c *conn, consumer jetstream.Consumer) error {
 			report(err)
 		}
 	}
+	info := consumer.CachedInfo()
+	uses := []string{jsapi.ConsumerNext(info.Stream, info.Name), jsapi.Acks(info.Stream, info.Name)}
+	defer c.denials.guard(publishes, uses, func(_ string, err error) { report(err) })()
 	messages, err := consumer.Consume(func(m jetstream.Msg) {
 		failpoint.Deliver(failpoint.Receive, m, take)
 	}, jetstream.PullHeartbeat(heartbeat), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { report(err) }))

@@ -17,7 +17,11 @@ func (b *Bus) Signal(ctx context.Context, subject string, data []byte) error {
 	if err := errors.Join(b.usable(ctx), bus.CheckSignal(subject)); err != nil {
 		return err
 	}
-	return b.link.do(ctx, b.open, func(c *conn) error {
+	return b.link.do(ctx, b.open, nil, func(_ context.Context, c *conn) error {
+		// Nobody answers a signal; a refusal is known from the second one on.
+		if err := c.wasDenied(publishes, subject); err != nil {
+			return err
+		}
 		if err := c.nc.Publish(subject, data); err != nil {
 			return fmt.Errorf("bus: signal %s: %w", subject, err)
 		}
@@ -62,7 +66,7 @@ func (b *Bus) listen(f *feed.Feed[bus.Message], filter string, listening chan<- 
 		}
 		err = away(ctx, err)
 		tell(err)
-		if err != nil && first {
+		if err != nil && (first || isFinal(err)) {
 			return err
 		}
 		if err != nil {
@@ -74,20 +78,28 @@ func (b *Bus) listen(f *feed.Feed[bus.Message], filter string, listening chan<- 
 
 // listenOn hears the signals that come over c until it is lost or f is over.
 func listenOn(c *conn, f *feed.Feed[bus.Message], filter string, heard func()) error {
-	sub, err := c.nc.Subscribe(filter, func(m *nats.Msg) {
-		f.TrySend(bus.Message{Subject: m.Subject, Data: m.Data, Published: time.Now()})
-	})
+	sub, err := c.nc.SubscribeSync(filter)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }()           // a lost connection has none left
-	if err := c.nc.FlushTimeout(apiWait); err != nil { // now the server knows of it
+	if err := c.nc.FlushTimeout(apiWait); err != nil { // now the server knows of it, and has said whether it may be
 		return err
 	}
-	heard()
-	select {
-	case <-c.lost:
-	case <-f.Context().Done():
+	m, err := sub.NextMsg(time.Nanosecond)
+	if err == nil || errors.Is(err, nats.ErrTimeout) {
+		heard()
 	}
-	return nil
+	for {
+		switch {
+		case err == nil:
+			f.TrySend(bus.Message{Subject: m.Subject, Data: m.Data, Published: time.Now()})
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return c.options.denied(subscribes, filter)
+		case errors.Is(err, nats.ErrTimeout):
+		default:
+			return nil //nolint:nilerr // the connection is lost, or f is over
+		}
+		m, err = sub.NextMsgWithContext(f.Context())
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/internal/feed"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 )
 
 // worker is a source with acknowledgements, on a consumer that the server keeps
@@ -32,6 +33,11 @@ type worker struct {
 // maxPending is how many messages of one durable consumer may wait for their
 // acknowledgement before it gets no new ones.
 const maxPending = 10_000
+
+func (w *worker) subjects() []string {
+	s := string(w.stream)
+	return []string{jsapi.ConsumerCreate(s, w.durable), jsapi.ConsumerCreateFor(s, w.durable, ">")}
+}
 
 func (w *worker) start(ctx context.Context, c *conn) (jetstream.Consumer, error) {
 	config := jetstream.ConsumerConfig{

@@ -1,0 +1,141 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spotserve/spotserve/platform/bus"
+)
+
+// A server that refuses a subject says so on the connection, not to the call that
+// used it: the question has no answer, as if the server were away. So calls say
+// which subjects they use, and the one that waits for a refused subject is told.
+
+// The verbs of what a user may do.
+const (
+	publishes  = "publish"
+	subscribes = "listen to"
+)
+
+// denials are what the server of one connection refused.
+type denials struct {
+	mu      sync.Mutex
+	waiting map[*wait]struct{}
+	said    map[string]bool // of what the log has told
+}
+
+// wait is a call that uses subjects.
+type wait struct {
+	verb     string
+	subjects []string // filters
+	deny     func(subject string, err error)
+}
+
+// guard has deny called, on another goroutine, for each refusal of one of the
+// subjects until release is called.
+func (d *denials) guard(verb string, subjects []string, deny func(subject string, err error)) (release func()) {
+	w := &wait{verb, subjects, deny}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting == nil {
+		d.waiting, d.said = make(map[*wait]struct{}), make(map[string]bool)
+	}
+	d.waiting[w] = struct{}{}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.waiting, w)
+	}
+}
+
+// guarded calls f with a context that ends when the server refuses one of the
+// subjects that f publishes to. The error then says so.
+func (c *conn) guarded(ctx context.Context, subjects []string, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer c.denials.guard(publishes, subjects, func(_ string, err error) { cancel(err) })()
+	err := f(ctx)
+	if denied := context.Cause(ctx); err != nil && errors.Is(denied, bus.ErrDenied) {
+		return denied
+	}
+	return err
+}
+
+// violation is what the server says of a subject that is not allowed.
+var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to ("(?:[^"\\]|\\.)*")`)
+
+// refused takes the server's word that something is not allowed.
+func (c *conn) refused(text error) {
+	found := violation.FindStringSubmatch(text.Error())
+	if found == nil {
+		c.options.Log.Error("the bus refuses", "nats", c.options.where(), "user", c.options.who(), "error", text)
+		return
+	}
+	subject, err := strconv.Unquote(found[2])
+	if err != nil {
+		subject = strings.Trim(found[2], `"`)
+	}
+	verb := publishes
+	if strings.EqualFold(found[1], "subscription") {
+		verb = subscribes
+	}
+	denied := c.options.denied(verb, subject)
+	d := &c.denials
+	d.mu.Lock()
+	var tell []func(string, error)
+	for w := range d.waiting {
+		if w.verb == verb && bus.MatchAny(w.subjects, subject) {
+			tell = append(tell, w.deny)
+		}
+	}
+	what := verb + " " + kindOf(subject)
+	first := !d.said[what]
+	if d.said == nil {
+		d.said = make(map[string]bool)
+	}
+	d.said[what] = true
+	d.mu.Unlock()
+	if first {
+		c.options.Log.Error("the bus refuses", "error", denied)
+	}
+	for _, f := range tell {
+		f(subject, denied)
+	}
+}
+
+// denied is the error of what this process's user is not allowed.
+func (o Options) denied(verb, subject string) error {
+	return fmt.Errorf("%w: NATS %s does not let %s %s %s: take the credentials of the role that may (docs/security.md), or make the server's auth.conf anew and reload it",
+		bus.ErrDenied, o.where(), o.who(), verb, subject)
+}
+
+// wasDenied is the error of a subject that the server refused before on this
+// connection; nil if it did not.
+func (c *conn) wasDenied(verb, subject string) error {
+	c.denials.mu.Lock()
+	defer c.denials.mu.Unlock()
+	if c.denials.said[verb+" "+kindOf(subject)] {
+		return c.options.denied(verb, subject)
+	}
+	return nil
+}
+
+// kindOf is a subject without what differs from message to message, so that the
+// log tells of each kind once: the numbers of an acknowledgement, a drawn name.
+func kindOf(subject string) string {
+	tokens := strings.Split(subject, ".")
+	switch {
+	case strings.HasPrefix(subject, "$JS.ACK.") && len(tokens) > 4:
+		return strings.Join(tokens[:4], ".")
+	case strings.HasPrefix(subject, "$JS.API.CONSUMER.") && len(tokens) > 5:
+		return strings.Join(tokens[:5], ".")
+	case strings.HasPrefix(subject, "spot.run.") && len(tokens) > 3:
+		return "spot.run.*." + strings.Join(tokens[3:], ".")
+	}
+	return subject
+}
