@@ -102,8 +102,8 @@ func (m *MetaContextManager) arrange() {
 
 // pipelineExited takes a pipeline out of service and keeps its batch for a new
 // one.
-func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
-	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+func (m *MetaContextManager) pipelineExited(source string, b event.PipelineExited) {
+	p := m.deployed.ledBy(source, b.Pipeline, b.Epoch)
 	if p == nil {
 		return
 	}
@@ -111,12 +111,12 @@ func (m *MetaContextManager) pipelineExited(b event.PipelineExited) {
 	m.hear(p, b.Generated)
 	if !m.spec.Measured() {
 		for _, r := range b.Interrupted {
-			m.requests.CommitAt(r.Request, r.Committed)
+			m.requests.CommitAt(p.index, r.Request, r.Committed)
 		}
 	}
 	m.answerDone(p, b.At)
 	for _, r := range b.Interrupted {
-		if m.requests.Left(r.Request) > 0 {
+		if m.requests.Has(p.index, r.Request) && m.requests.Left(r.Request) > 0 {
 			batch.ids = append(batch.ids, r.Request)
 			batch.committed = max(batch.committed, r.Committed)
 		}

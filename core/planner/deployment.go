@@ -105,6 +105,15 @@ func (d *deployment) pipelineOf(index int, epoch event.Epoch) *pipeline {
 	return nil
 }
 
+// ledBy is pipelineOf for what only the node says that leads the pipeline: of the
+// others nobody speaks for it.
+func (d *deployment) ledBy(node string, index int, epoch event.Epoch) *pipeline {
+	if p := d.pipelineOf(index, epoch); p != nil && p.leader == node {
+		return p
+	}
+	return nil
+}
+
 // nodesOf lists the nodes of placements, in node order.
 func nodesOf(placements []topology.Placement) []string {
 	var out []string

@@ -175,17 +175,17 @@ func (m *MetaContextManager) take(ev event.Event) {
 	case event.StageStarted:
 		m.stageStarted(ev.Source, b)
 	case event.BatchStarted:
-		m.batchStarted(b)
+		m.batchStarted(ev.Source, b)
 	case event.TokensCommitted:
-		m.tokensCommitted(b)
+		m.tokensCommitted(ev.Source, b)
 	case event.BatchCompleted:
-		m.batchCompleted(b)
+		m.batchCompleted(ev.Source, b)
 	case event.RequestsJoined:
-		m.requestsJoined(b)
+		m.requestsJoined(ev.Source, b)
 	case event.RequestsLeft:
-		m.requestsLeft(b)
+		m.requestsLeft(ev.Source, b)
 	case event.PipelineExited:
-		m.pipelineExited(b)
+		m.pipelineExited(ev.Source, b)
 	case event.TimerFired:
 		m.timer(b.Timer)
 	}

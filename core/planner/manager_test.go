@@ -46,11 +46,14 @@ func serving(t *testing.T, change func(*experiment.Spec)) *driver {
 	return d
 }
 
-func (d *driver) at(second float64, bodies ...event.Body) {
+func (d *driver) at(second float64, bodies ...event.Body) { d.say("node-0", second, bodies...) }
+
+// say is at, by another source.
+func (d *driver) say(source string, second float64, bodies ...event.Body) {
 	for _, b := range bodies {
 		d.seq++
 		now := vtime.Seconds(second)
-		for _, e := range d.planner.Step(now, event.Event{Run: "run", Source: "node-0", Seq: d.seq, Time: now, Body: b}) {
+		for _, e := range d.planner.Step(now, event.Event{Run: "run", Source: source, Seq: d.seq, Time: now, Body: b}) {
 			if e.Publishes() {
 				d.events = append(d.events, e.Event)
 			} else {

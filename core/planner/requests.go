@@ -61,8 +61,8 @@ func (m *MetaContextManager) dispatch() {
 	}
 }
 
-func (m *MetaContextManager) batchStarted(b event.BatchStarted) {
-	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+func (m *MetaContextManager) batchStarted(source string, b event.BatchStarted) {
+	p := m.deployed.ledBy(source, b.Pipeline, b.Epoch)
 	if p == nil {
 		return
 	}
@@ -70,13 +70,13 @@ func (m *MetaContextManager) batchStarted(b event.BatchStarted) {
 	if !b.Resumed {
 		p.running.prompts = m.requests.LongestPrefill(b.Requests)
 	}
-	m.requests.Started(b.Requests, 0, b.At)
+	m.requests.Started(p.index, b.Requests, 0, b.At)
 }
 
 // requestsJoined takes the joining of requests to a continuous batch, or its
 // begin.
-func (m *MetaContextManager) requestsJoined(b event.RequestsJoined) {
-	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+func (m *MetaContextManager) requestsJoined(source string, b event.RequestsJoined) {
+	p := m.deployed.ledBy(source, b.Pipeline, b.Epoch)
 	if p == nil {
 		return
 	}
@@ -84,11 +84,11 @@ func (m *MetaContextManager) requestsJoined(b event.RequestsJoined) {
 	if !b.Resumed {
 		p.running.joining, p.running.prompts = len(b.Requests), m.requests.CachedTokens(b.Requests)
 	}
-	m.requests.Started(b.Requests, b.Tokens, b.At)
+	m.requests.Started(p.index, b.Requests, b.Tokens, b.At)
 }
 
-func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
-	p := m.deployed.pipelineOf(b.Pipeline, b.Epoch)
+func (m *MetaContextManager) tokensCommitted(source string, b event.TokensCommitted) {
+	p := m.deployed.ledBy(source, b.Pipeline, b.Epoch)
 	switch {
 	case p == nil:
 	case m.spec.Measured():
@@ -98,28 +98,28 @@ func (m *MetaContextManager) tokensCommitted(b event.TokensCommitted) {
 	}
 }
 
-func (m *MetaContextManager) batchCompleted(b event.BatchCompleted) {
-	if p := m.deployed.pipelineOf(b.Pipeline, b.Epoch); p != nil {
+func (m *MetaContextManager) batchCompleted(source string, b event.BatchCompleted) {
+	if p := m.deployed.ledBy(source, b.Pipeline, b.Epoch); p != nil {
 		p.running = runningBatch{}
 		m.hear(p, b.Generated)
-		m.answer(b.Requests, b.EndedAt)
+		m.answer(p, b.Requests, b.EndedAt)
 	}
 }
 
 // requestsLeft takes the answers of a continuous batch, which goes on without
 // them.
-func (m *MetaContextManager) requestsLeft(b event.RequestsLeft) {
-	if p := m.deployed.pipelineOf(b.Pipeline, b.Epoch); p != nil {
+func (m *MetaContextManager) requestsLeft(source string, b event.RequestsLeft) {
+	if p := m.deployed.ledBy(source, b.Pipeline, b.Epoch); p != nil {
 		p.running = runningBatch{id: b.Batch, requests: max(0, p.running.requests-len(b.Requests)), at: b.At, tokens: b.Tokens}
 		m.hear(p, b.Generated)
-		m.answer(b.Requests, b.At)
+		m.answer(p, b.Requests, b.At)
 	}
 }
 
-// answer completes requests that had their last token at the instant at.
-func (m *MetaContextManager) answer(ids []event.RequestID, at vtime.Time) {
+// answer completes requests of a pipeline that had their last token at the instant at.
+func (m *MetaContextManager) answer(p *pipeline, ids []event.RequestID, at vtime.Time) {
 	for _, id := range ids {
-		m.complete(id, at)
+		m.complete(p, id, at)
 	}
 	m.dispatch()
 	if m.draining {
@@ -131,20 +131,20 @@ func (m *MetaContextManager) answer(ids []event.RequestID, at vtime.Time) {
 // the shorter requests of a static batch, which wait for the longest.
 func (m *MetaContextManager) answerDone(p *pipeline, at vtime.Time) {
 	for _, id := range m.requests.Done(p.index) {
-		m.complete(id, at)
+		m.complete(p, id, at)
 	}
 }
 
-// complete ends a request that had its last token at the instant at.
-func (m *MetaContextManager) complete(id event.RequestID, at vtime.Time) {
+// complete ends a request of a pipeline that had its last token at the instant at.
+func (m *MetaContextManager) complete(p *pipeline, id event.RequestID, at vtime.Time) {
 	answer := m.requests.Answer(id)
 	if answer.Refused != "" {
-		if m.requests.Refuse(id, m.emit.Now) {
+		if m.requests.Refuse(p.index, id, m.emit.Now) {
 			m.refuse(event.RequestRefused{Request: id, Reason: answer.Refused, Name: answer.Name})
 		}
 		return
 	}
-	if record, first := m.requests.Complete(id, at, m.emit.Now); first {
+	if record, first := m.requests.Complete(p.index, id, at, m.emit.Now); first {
 		m.totals.served += record.PromptTokens + record.OutputTokens
 		m.fact(event.RequestCompleted{Record: record, Name: answer.Name, Output: answer.Tokens, Text: answer.Text})
 	}

@@ -92,9 +92,9 @@ func (m *Manager) Size(id event.RequestID) int {
 }
 
 // Refuse ends a request that turned out to have no answer. It counts as refused,
-// not as accepted. It returns false if the request is in no pool.
-func (m *Manager) Refuse(id event.RequestID, now vtime.Time) bool {
-	if _, ok := m.Complete(id, now, now); !ok {
+// not as accepted. It returns false if the request is not in the pipeline's pool.
+func (m *Manager) Refuse(pipeline int, id event.RequestID, now vtime.Time) bool {
+	if _, ok := m.Complete(pipeline, id, now, now); !ok {
 		return false
 	}
 	m.accepted--

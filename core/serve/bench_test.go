@@ -30,10 +30,10 @@ func BenchmarkManager(b *testing.B) {
 					b.Fatal("not assigned")
 				}
 				one[0] = next
-				m.Started(one[:], 0, vtime.Time(next))
+				m.Started(0, one[:], 0, vtime.Time(next))
 				next++
 				if next-oldest > pipelines*running {
-					if _, ok := m.Complete(oldest, vtime.Time(next), vtime.Time(next)); !ok {
+					if _, ok := m.Complete(0, oldest, vtime.Time(next), vtime.Time(next)); !ok {
 						b.Fatal("not answered")
 					}
 					oldest++

@@ -167,11 +167,23 @@ func (m *Manager) Requeue(ids []event.RequestID) {
 	}
 }
 
-// Started notes that requests joined a batch that had generated tokens tokens
-// before; a static batch begins with all of its requests and none.
-func (m *Manager) Started(ids []event.RequestID, tokens int, at vtime.Time) {
+// of returns a request in the pool of a pipeline; nil if it is not there. What is
+// told of a pipeline is about its own requests.
+func (m *Manager) of(pipeline int, id event.RequestID) *request {
+	if r := m.requests[id]; r != nil && r.state == assigned && r.pipeline == pipeline {
+		return r
+	}
+	return nil
+}
+
+// Has reports whether a request is in the pool of a pipeline.
+func (m *Manager) Has(pipeline int, id event.RequestID) bool { return m.of(pipeline, id) != nil }
+
+// Started notes that requests joined the batch of a pipeline, which had generated
+// tokens tokens before; a static batch begins with all of its requests and none.
+func (m *Manager) Started(pipeline int, ids []event.RequestID, tokens int, at vtime.Time) {
 	for _, id := range ids {
-		if r := m.requests[id]; r != nil && r.state == assigned {
+		if r := m.of(pipeline, id); r != nil {
 			r.started = min(r.started, at)
 			r.running = at
 			r.carried, r.joined = r.committed, tokens
@@ -193,9 +205,10 @@ func (m *Manager) Commit(pipeline, tokens int) {
 	}
 }
 
-// CommitAt notes how far an interrupted request has come, over all batches.
-func (m *Manager) CommitAt(id event.RequestID, committed int) {
-	if r := m.requests[id]; r != nil && r.state == assigned {
+// CommitAt notes how far an interrupted request of a pipeline has come, over all
+// batches.
+func (m *Manager) CommitAt(pipeline int, id event.RequestID, committed int) {
+	if r := m.of(pipeline, id); r != nil {
 		r.committed = max(r.committed, min(r.output, committed))
 	}
 }
@@ -226,12 +239,12 @@ func (m *Manager) Interrupt(pipeline int, now vtime.Time, computed int) (stopped
 	return stopped, lost
 }
 
-// Complete ends a request of a pool with its answer. It returns false, and
-// counts a duplicate, if the request is in no pool: it has ended before, or will
-// be served elsewhere.
-func (m *Manager) Complete(id event.RequestID, batchEnd, now vtime.Time) (event.RequestRecord, bool) {
-	r := m.requests[id]
-	if r == nil || r.state != assigned {
+// Complete ends a request of a pipeline's pool with its answer. It returns false,
+// and counts a duplicate, if the request is not there: it has ended before, or
+// will be served elsewhere.
+func (m *Manager) Complete(pipeline int, id event.RequestID, batchEnd, now vtime.Time) (event.RequestRecord, bool) {
+	r := m.of(pipeline, id)
+	if r == nil {
 		m.twice++
 		return event.RequestRecord{}, false
 	}

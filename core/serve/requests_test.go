@@ -34,13 +34,13 @@ func running(t *testing.T) (*serve.Manager, []event.RequestID) {
 		}
 	}
 	m.Dispatch()
-	m.Started(both, 0, seconds(2))
+	m.Started(0, both, 0, seconds(2))
 	return m, both
 }
 
 func TestARequestServedInOneGo(t *testing.T) {
 	m, _ := running(t)
-	got, first := m.Complete(1, seconds(5), seconds(5.02))
+	got, first := m.Complete(0, 1, seconds(5), seconds(5.02))
 	want := event.RequestRecord{
 		Request: 1, Arrived: seconds(1), Started: seconds(2), Finished: seconds(5.02), Compute: 3 * time.Second,
 		PromptTokens: 100, OutputTokens: 10, Pipeline: 0, Config: config,
@@ -55,9 +55,9 @@ func TestARequestServedInOneGo(t *testing.T) {
 
 func TestASecondCompletionIsCountedAndDropped(t *testing.T) {
 	m, _ := running(t)
-	m.Complete(1, seconds(5), seconds(5))
+	m.Complete(0, 1, seconds(5), seconds(5))
 	for _, id := range []event.RequestID{1, 77} { // answered already, and unknown
-		if record, first := m.Complete(id, seconds(6), seconds(6)); first || record != (event.RequestRecord{}) {
+		if record, first := m.Complete(0, id, seconds(6), seconds(6)); first || record != (event.RequestRecord{}) {
 			t.Errorf("request %d completes again: %+v", id, record)
 		}
 	}
@@ -71,7 +71,7 @@ func TestASecondArrivalChangesNothing(t *testing.T) {
 	if m.Arrive(event.RequestArrived{Request: 0, PromptTokens: 1, OutputTokens: 1}, seconds(9)) {
 		t.Error("accepted twice")
 	}
-	record, _ := m.Complete(0, seconds(5), seconds(5))
+	record, _ := m.Complete(0, 0, seconds(5), seconds(5))
 	if record.Arrived != seconds(1) || record.PromptTokens != 100 {
 		t.Errorf("the second arrival changed %+v", record)
 	}
@@ -95,11 +95,11 @@ func TestCommittedNeverDecreases(t *testing.T) {
 	}{
 		{"a batch commits from where it began", func() { m.Commit(0, 4) }, 4},
 		{"an older report", func() { m.Commit(0, 2) }, 4},
-		{"an interruption further on", func() { m.CommitAt(0, 6) }, 6},
-		{"an interruption that says less", func() { m.CommitAt(0, 1) }, 6},
-		{"a new batch counts from six", func() { m.Started(both, 0, seconds(4)); m.Commit(0, 3) }, 9},
-		{"not beyond the last token", func() { m.Commit(0, 300); m.CommitAt(0, 300) }, 10},
-		{"of nobody", func() { m.Commit(55, 1); m.CommitAt(55, 1); m.Started([]event.RequestID{55}, 0, 1) }, 10},
+		{"an interruption further on", func() { m.CommitAt(0, 0, 6) }, 6},
+		{"an interruption that says less", func() { m.CommitAt(0, 0, 1) }, 6},
+		{"a new batch counts from six", func() { m.Started(0, both, 0, seconds(4)); m.Commit(0, 3) }, 9},
+		{"not beyond the last token", func() { m.Commit(0, 300); m.CommitAt(0, 0, 300) }, 10},
+		{"of nobody", func() { m.Commit(55, 1); m.CommitAt(0, 55, 1); m.Started(0, []event.RequestID{55}, 0, 1) }, 10},
 	} {
 		step.do()
 		if got := committed(); got != step.want {
@@ -112,7 +112,7 @@ func TestAQueuedRequestCommitsNothing(t *testing.T) {
 	m, _ := running(t)
 	m.Requeue(m.Close(0))
 	m.Commit(0, 5)
-	m.CommitAt(0, 5)
+	m.CommitAt(0, 0, 5)
 	open(m, 0, config, 4)
 	m.Accept(0)
 	for _, r := range m.Dispatch()[0].Requests {
@@ -135,8 +135,8 @@ func TestAnInterruptionLosesWhatIsNotCommitted(t *testing.T) {
 	open(m, 3, config, 4)
 	m.Accept(3)
 	m.Dispatch()
-	m.Started(both, 0, seconds(10))
-	got, _ := m.Complete(0, seconds(12), seconds(12))
+	m.Started(3, both, 0, seconds(10))
+	got, _ := m.Complete(3, 0, seconds(12), seconds(12))
 	want := event.RequestRecord{
 		Request: 0, Arrived: seconds(1), Started: seconds(2), Finished: seconds(12), Compute: 4 * time.Second,
 		PromptTokens: 100, OutputTokens: 10, Committed: 4, Recomputed: 3, Interrupted: 1, Pipeline: 3, Config: config,
@@ -157,8 +157,8 @@ func TestLossIsBoundedByTheOutput(t *testing.T) {
 
 func TestResumeKeepsTheBatchTogether(t *testing.T) {
 	m, both := running(t)
-	m.CommitAt(0, 6)
-	m.CommitAt(1, 5)
+	m.CommitAt(0, 0, 6)
+	m.CommitAt(0, 1, 5)
 	m.Interrupt(0, seconds(4), 0)
 	if got := m.Close(0); !slices.Equal(got, both) {
 		t.Fatalf("the pool held %v, want %v", got, both)
@@ -189,12 +189,12 @@ func TestOnlyRequestsOfClosedPoolsMove(t *testing.T) {
 	m, both := running(t)
 	open(m, 1, config, 4)
 	m.Requeue(both) // still in a pool
-	m.Complete(1, seconds(5), seconds(5))
+	m.Complete(0, 1, seconds(5), seconds(5))
 	if got := m.Resume(1, append(both, 99)); len(got) != 0 || m.Totals().Queued != 0 {
 		t.Errorf("resumed %+v, queued %d", got, m.Totals().Queued)
 	}
 	m.Close(0)
-	if record, first := m.Complete(0, seconds(5), seconds(5)); first {
+	if record, first := m.Complete(0, 0, seconds(5), seconds(5)); first {
 		t.Errorf("answered outside of every pool: %+v", record)
 	}
 	if got := m.Resume(1, []event.RequestID{0, 0, 1, 99}); len(got) != 1 || got[0].Request != 0 {
@@ -210,7 +210,7 @@ func TestOnlyRequestsOfClosedPoolsMove(t *testing.T) {
 func TestTheEndOfTheRunEndsEveryRequest(t *testing.T) {
 	m, _ := running(t)
 	arrive(m, 10, 2)
-	m.Complete(1, seconds(5), seconds(5))
+	m.Complete(0, 1, seconds(5), seconds(5))
 	records := m.EndUnfinished(seconds(7))
 	var got []event.RequestID
 	for _, r := range records {
@@ -227,5 +227,18 @@ func TestTheEndOfTheRunEndsEveryRequest(t *testing.T) {
 	}
 	if again := m.EndUnfinished(seconds(8)); len(again) != 0 || m.Totals().Queued != 0 {
 		t.Errorf("left %v and a queue of %d", again, m.Totals().Queued)
+	}
+}
+
+// TestAPipelineTellsOfItsOwnRequests: what is told of another's changes nothing.
+func TestAPipelineTellsOfItsOwnRequests(t *testing.T) {
+	m, both := running(t)
+	m.Started(7, both, 0, seconds(4))
+	m.CommitAt(7, 0, 9)
+	if _, ok := m.Complete(7, 0, seconds(5), seconds(5)); ok || m.Has(7, 0) || !m.Has(0, 0) {
+		t.Error("pipeline 7 has a request of pipeline 0")
+	}
+	if got, ok := m.Complete(0, 0, seconds(5), seconds(5)); !ok || got.Started != seconds(2) {
+		t.Errorf("%+v, %t", got, ok)
 	}
 }

@@ -137,7 +137,7 @@ func TestDispatchAgreesWithItsNaiveTwin(t *testing.T) {
 				if policy.Batching == experiment.Continuous {
 					i = r.IntN(len(n.pools[p]) - n.waiting(p))
 				}
-				if _, ok := m.Complete(n.pools[p][i], 0, vtime.Time(next)); !ok {
+				if _, ok := m.Complete(p, n.pools[p][i], 0, vtime.Time(next)); !ok {
 					t.Fatalf("seed %d, step %d: request %d cannot complete", seed, step, n.pools[p][i])
 				}
 				n.pools[p] = slices.Delete(n.pools[p], i, i+1)
