@@ -109,3 +109,53 @@ func TestOneProcessForAllNodes(t *testing.T) {
 }
 
 func never() bool { return false }
+
+// TestWorkersOfOtherVersions: the watch hears a worker that beats for all of its
+// nodes at once, as before version 2; and one beats like that too while it is in a
+// run of version 1.
+func TestWorkersOfOtherVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New(membus.Options{})
+		defer b.Close()
+		log := slog.New(slog.DiscardHandler)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := heartbeat.NewWatch(b, log, "one", 5*time.Second)
+		go func() { _ = w.Run(ctx) }()
+		go func() {
+			for ctx.Err() == nil {
+				_ = b.Signal(ctx, "spot.signal.heartbeat.worker", []byte("old-1 old-2"))
+				_ = b.Signal(ctx, "spot.signal.heartbeat.worker.not%2a", nil) // no node's token
+				time.Sleep(time.Second)
+			}
+		}()
+		nodes := map[string]time.Time{"old-1": time.Now(), "old-2": time.Now(), "not*": time.Now()}
+		time.Sleep(20 * time.Second)
+		if got := w.Silent(nodes); !slices.Equal(got, []string{"not*"}) {
+			t.Errorf("%v are silent", got)
+		}
+		heard, err := b.Listen(ctx, "spot.signal.heartbeat.worker.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := b.Listen(ctx, "spot.signal.heartbeat.worker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _ = heartbeat.Beat(ctx, b, log, []string{"a.b", "c"}, func() bool { return true }) }()
+		for _, want := range []string{"a%2Eb", "c"} {
+			m := <-heard.C()
+			for m.Subject == "spot.signal.heartbeat.worker.not%2a" {
+				m = <-heard.C()
+			}
+			if m.Subject != "spot.signal.heartbeat.worker."+want {
+				t.Errorf("a worker beats on %s, want %s", m.Subject, want)
+			}
+		}
+		for m := range old.C() {
+			if string(m.Data) == "a.b c" {
+				break
+			}
+		}
+	})
+}

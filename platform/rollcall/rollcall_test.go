@@ -196,3 +196,54 @@ func (mute) PublishWait(ctx context.Context, _ bus.Outgoing) (uint64, error) {
 	<-ctx.Done()
 	return 0, ctx.Err()
 }
+
+// TestACallerOfVersion1 hears one answer for all nodes, where it listens.
+func TestACallerOfVersion1(t *testing.T) {
+	hall(t, func(t *testing.T, b *membus.Bus) {
+		answer(t, b, 0, event.ServicePresent{Service: "worker", Nodes: []string{"a", "b"}})
+		synctest.Wait()
+		heard, err := b.Follow(t.Context(), bus.Control, bus.Position{}, wire.SubjectPresent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Publish(t.Context(), bus.Outgoing{Subject: wire.SubjectRollCalled, Data: []byte(`{"call":"c1"}`)}); err != nil {
+			t.Fatal(err)
+		}
+		m := <-heard.C()
+		got, err := wire.DecodeControl(m.Subject, m.Data)
+		who, ok := got.(event.ServicePresent)
+		if err != nil || !ok || who.Call != "c1" || !slices.Equal(who.Nodes, []string{"a", "b"}) || who.Schema != event.SchemaVersion || who.Build == "" {
+			t.Errorf("%s: %v", m.Data, err)
+		}
+	})
+}
+
+// TestBuildsAreToldApart: of two planners of different builds both answers count.
+func TestBuildsAreToldApart(t *testing.T) {
+	hall(t, func(t *testing.T, b *membus.Bus) {
+		answer(t, b, 0, event.ServicePresent{Service: "planner"})
+		synctest.Wait()
+		calls, err := b.Follow(t.Context(), bus.Control, bus.Position{New: true}, wire.SubjectRollCalled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // one of version 1
+			for m := range calls.C() {
+				called, err := wire.DecodeControl(m.Subject, m.Data)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				data := []byte(`{"call":"` + called.(event.RollCalled).Call + `","service":"planner"}`)
+				if err := b.Publish(t.Context(), bus.Outgoing{Subject: wire.SubjectPresent, Data: data}); err != nil {
+					return
+				}
+			}
+		}()
+		present, err := rollcall.Call(t.Context(), b, time.Minute, func(p []event.ServicePresent) bool { return len(p) == 2 })
+		if err != nil || len(present) != 2 || present[0].Schema+present[1].Schema != 1+event.SchemaVersion {
+			t.Errorf("%+v, %v", present, err)
+		}
+		calls.Stop()
+	})
+}

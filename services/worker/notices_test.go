@@ -45,10 +45,11 @@ func (m mouth) Watch(ctx context.Context, emit func(notice.Notice)) error {
 
 // instance is a worker for node a with a source of notices, in a bubble.
 type instance struct {
-	t     *testing.T
-	bus   *membus.Bus
-	mouth mouth
-	seq   map[string]uint64
+	t      *testing.T
+	bus    *membus.Bus
+	mouth  mouth
+	seq    map[string]uint64
+	schema int // of the runs that begin; 0: this build's
 }
 
 func onInstance(t *testing.T, test func(t *testing.T, i *instance)) {
@@ -94,7 +95,7 @@ func (i *instance) tell(kind notice.Kind, in time.Duration) {
 // hold nothing back.
 func (i *instance) begin(name string) {
 	i.t.Helper()
-	i.say(name, event.SourceReplayer, 0, event.RunStarted{WallStart: time.Now().UnixNano(), Spec: experiment.Spec{
+	i.say(name, event.SourceReplayer, 0, event.RunStarted{WallStart: time.Now().UnixNano(), Schema: i.schema, Spec: experiment.Spec{
 		Kind: experiment.EndToEnd, Quirks: experiment.QuirksNone, Batching: experiment.Pooled, TimeScale: 10, Nodes: []string{"a", "b"},
 	}})
 	i.say(name, event.SourcePlanner, 0, event.WatermarkAdvanced{})
@@ -127,7 +128,7 @@ func (i *instance) join(run string, at float64, nodes ...string) {
 // until 310.000s".
 func (i *instance) heard(run string) (out []string) {
 	i.t.Helper()
-	sub, err := i.bus.Follow(i.t.Context(), bus.Runs, bus.Position{}, wire.NoticeFilters(run, "a")...)
+	sub, err := i.bus.Follow(i.t.Context(), bus.Runs, bus.Position{}, append(wire.NoticeFilters(run, "a"), wire.FleetFilter(run))...)
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -142,6 +143,9 @@ func (i *instance) heard(run string) (out []string) {
 		}
 		if !ev.FromOutside() {
 			continue
+		}
+		if i.schema != 0 && ev.Version != i.schema {
+			i.t.Errorf("%s on %s is of version %d", ev.ID(), m.Subject, ev.Version)
 		}
 		if ev.Source != event.SourceNotice("a") || ev.Seq <= last {
 			i.t.Errorf("%s follows %d", ev.ID(), last)
@@ -213,6 +217,24 @@ func TestACancelledNoticeIsTakenBack(t *testing.T) {
 		i.mustHear("e2e-1", "0.000s preemption_noticed until 100.000s", "10.000s preemption_cancelled",
 			"20.000s preemption_noticed until 220.000s", "30.000s preemption_cancelled", "30.000s preemption_noticed until 330.000s",
 			"330.000s instance_lost")
+	})
+}
+
+// TestNoticesOfARunOfVersion1 are where its planner and collector look for them.
+func TestNoticesOfARunOfVersion1(t *testing.T) {
+	onInstance(t, func(t *testing.T, i *instance) {
+		i.schema = 1
+		i.begin("e2e-1")
+		i.join("e2e-1", 0, "a", "b")
+		i.tell(notice.Preemption, 10*time.Second)
+		time.Sleep(time.Minute)
+		i.mustHear("e2e-1", "0.000s preemption_noticed until 100.000s", "100.000s instance_lost")
+		if m, found, err := i.bus.Newest(t.Context(), bus.Runs, wire.NoticeFilters("e2e-1", "a")[0]); found || err != nil {
+			t.Errorf("%s, %v", m.Subject, err)
+		}
+		if _, found, err := i.bus.Newest(t.Context(), bus.Runs, "spot.run.e2e-1.fleet.preemption_noticed"); !found || err != nil {
+			t.Errorf("no notice among the facts of the fleet: %v", err)
+		}
 	})
 }
 

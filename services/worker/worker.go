@@ -268,7 +268,9 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 	}
 	var tracer actor.Tracer
 	if s.Tracer.On() {
-		tracer = spans.NewWorker(s.Tracer, r.Run, node, pace, state)
+		w := spans.NewWorker(s.Tracer, r.Run, node, pace, state)
+		defer w.Close()
+		tracer = w
 	}
 	err = actor.RunWorker(ctx, actor.Options{
 		Run: r.Run, Name: node, Core: drives, Bus: s.Bus, Input: input, Clock: pace,

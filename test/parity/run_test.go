@@ -11,12 +11,14 @@ import (
 
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/membus"
 	"github.com/spotserve/spotserve/platform/control"
 	"github.com/spotserve/spotserve/platform/obs"
+	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/platform/wire"
 	"github.com/spotserve/spotserve/services/planner"
 	tracereplayer "github.com/spotserve/spotserve/services/trace-replayer"
@@ -37,6 +39,9 @@ type cast struct {
 	// laterWorkers are processes that start when the run has gone on for some
 	// wall time.
 	laterWorkers []laterWorker
+	// spans is where a service's process sends its spans, in the order in which the
+	// processes are set up; nil: nothing is traced.
+	spans func(service string) sdk.SpanExporter
 }
 
 type laterWorker struct {
@@ -93,6 +98,14 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 		workers = [][]string{{worker.AllNodes}}
 	}
 	log := slog.New(slog.DiscardHandler)
+	tracer := func(service string) *trace.Tracer {
+		if c.spans == nil {
+			return nil
+		}
+		tracer := trace.New(c.spans(service), trace.Service{Name: service}, 1, log)
+		t.Cleanup(func() { _ = tracer.Close() }) // it has no error to tell of
+		return tracer
+	}
 	setUp := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +117,7 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 		alone(g, 0, func(g *run.Group) {
 			setUp(worker.Setup(g, worker.Options{
 				Bus: over(b, "worker", nodes), Nodes: nodes, Log: log, Metrics: prometheus.NewRegistry(), Ready: new(obs.Readiness),
+				Tracer: tracer("worker"),
 			}))
 		})
 	}
@@ -127,11 +141,13 @@ func (c cast) group(t *testing.T, b bus.Bus, ready *obs.Readiness) *run.Group {
 	compete("planner", c.planners, func(g *run.Group, b bus.Bus, holder string) error {
 		return planner.Setup(g, planner.Options{
 			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, ReorderWait: wait, Holder: holder,
+			Tracer: tracer("planner"),
 		})
 	})
 	compete("trace-replayer", c.replayers, func(g *run.Group, b bus.Bus, holder string) error {
 		return tracereplayer.Setup(g, tracereplayer.Options{
 			Bus: b, Log: log, Metrics: prometheus.NewRegistry(), Ready: ready, Holder: holder,
+			Tracer: tracer("trace-replayer"),
 		})
 	})
 	return g

@@ -43,8 +43,10 @@ type stay struct {
 
 	running   bool
 	compute   trace.Context
-	size      int       // of the batch when it joined
-	prefilled time.Time // zero: not yet
+	size      int // of the batch when it joined
+	prefills  bool
+	prefilled vtime.Time // vtime.Never: not yet
+	decodes   time.Time  // since when, if it does
 }
 
 // maxLinks bounds the links of a batch that requests join without an end.
@@ -72,11 +74,10 @@ func (w *Worker) begin(pipeline int, e event.Epoch, batch uint64, requests []eve
 		s.running, s.since, s.size = true, w.at, l.running
 		s.compute = s.Place("compute", decimal(e.N), strconv.Itoa(pipeline), decimal(batch))
 		switch {
-		case modelled == vtime.Never: // the engine's answers will tell
-		case s.cached:
-			s.prefilled = w.at
-		default:
-			s.prefilled = w.clock.Wall(modelled)
+		case modelled != vtime.Never && s.cached:
+			s.prefilled, s.decodes = w.now, w.at
+		default: // the timetable tells, or the engine's answers
+			s.prefills, s.prefilled, s.decodes = true, modelled, w.clock.Wall(modelled)
 		}
 		if len(l.links) < maxLinks {
 			l.links = append(l.links, s.compute)
@@ -96,7 +97,7 @@ func (w *Worker) asked(op engineop.Op) {
 	}
 	first := l.steps[step.Group][:0]
 	for _, x := range step.Sequences {
-		if s := l.stays[x.Request]; x.Sample && s != nil && s.prefilled.IsZero() {
+		if s := l.stays[x.Request]; x.Sample && s != nil && s.prefilled == vtime.Never {
 			first = append(first, x.Request)
 		}
 	}
@@ -104,10 +105,10 @@ func (w *Worker) asked(op engineop.Op) {
 }
 
 // computed ends the prefill of those who have their first token.
-func (l *line) computed(group int, at time.Time) {
+func (l *line) computed(group int, now vtime.Time, at time.Time) {
 	for _, id := range l.steps[group] {
-		if s := l.stays[id]; s != nil && s.running && s.prefilled.IsZero() {
-			s.prefilled = at
+		if s := l.stays[id]; s != nil && s.running && s.prefilled == vtime.Never {
+			s.prefilled, s.decodes = now, at
 		}
 	}
 	l.steps[group] = l.steps[group][:0]
@@ -136,14 +137,20 @@ func (w *Worker) sayEnd(l *line, id event.RequestID, outcome string, how ...attr
 		w.sayStay(l, id, s, s.Place("pooled", decimal(l.epoch.N), strconv.Itoa(l.index)), "pooled", outcome, how...)
 		return
 	}
-	border := s.prefilled
-	if border.IsZero() || border.After(w.at) {
-		border = w.at
+	// Which phases there were is a matter of experiment time: a worker that lags
+	// behind the clock says the same as one that does not.
+	decoded := s.prefilled < w.now
+	border := w.at
+	if decoded && s.decodes.Before(border) {
+		border = s.decodes
 	}
-	if border.After(s.since) {
+	if border.Before(s.since) {
+		border = s.since
+	}
+	if s.prefills {
 		w.sayPhase(s, "prefill", s.since, border)
 	}
-	if w.at.After(border) {
+	if decoded {
 		w.sayPhase(s, "decode", border, w.at)
 	}
 	w.sayStay(l, id, s, s.compute, "compute", outcome, append(how, number("batch", l.batch), number("batch_size", s.size))...)

@@ -44,6 +44,7 @@ type change struct {
 	start        time.Time
 	arranged     time.Time // since when pipelines are told to stop
 	arrangements uint64
+	stopping     int       // pipelines that were told to stop
 	exited       time.Time // since when nothing runs that has to stop
 
 	epoch   event.Epoch
@@ -182,6 +183,7 @@ func (p *Planner) arrange(effects []effect.Effect) {
 		Context: c.Place("decide", decimal(c.arrangements)), Parent: c.Span, Name: "decide", Start: p.begun, End: p.at,
 		Attributes: append(how, number("stopping_pipelines", stopping)),
 	})
+	c.stopping = stopping
 }
 
 // arrangement is the span of the last arrangement.
@@ -191,7 +193,7 @@ func (c *change) arrangement() trace.Context { return c.Place("arrange", decimal
 func (p *Planner) arrangedUntil() {
 	c := p.change
 	c.exited = p.at
-	if c.arranged.Before(p.at) {
+	if c.stopping > 0 {
 		p.say(trace.Span{Context: c.arrangement(), Parent: c.Span, Name: "arrange", Start: c.arranged, End: p.at})
 	}
 }
@@ -199,7 +201,7 @@ func (p *Planner) arrangedUntil() {
 // callOff ends a change that nobody wants any more.
 func (p *Planner) callOff() {
 	c := p.change
-	if c.exited.IsZero() {
+	if c.exited.IsZero() && c.stopping > 0 {
 		p.say(trace.Span{Context: c.arrangement(), Parent: c.Span, Name: "arrange", Start: c.arranged, End: p.at})
 	}
 	p.sayChange(c, "called off")
@@ -219,9 +221,7 @@ func (p *Planner) plan(effects []effect.Effect) {
 	if c.exited.IsZero() {
 		c.exited = p.begun
 	}
-	if c.exited.Before(p.begun) {
-		p.say(trace.Span{Context: c.Place("await"), Parent: c.Span, Name: "await plan", Start: c.exited, End: p.begun})
-	}
+	p.say(trace.Span{Context: c.Place("await"), Parent: c.Span, Name: "await plan", Start: c.exited, End: p.begun})
 	p.sayCauses(c)
 	for i := range effects {
 		if effects[i].Publishes() {

@@ -31,6 +31,7 @@ type Planner struct {
 	begun, at time.Time // of the step, in wall time
 	stored    time.Time // when the bus had the newest message
 	replayed  bool
+	step      uint64 // counts the steps
 
 	arrivals  map[event.ID]arrival // that were read and not taken yet
 	requests  map[event.RequestID]*journey
@@ -65,6 +66,7 @@ type journey struct {
 
 	waiting bool
 	since   time.Time
+	step    uint64 // since which it waits
 	why     string // it waits: the name of the span
 	detail  string
 	waits   uint64
@@ -100,6 +102,7 @@ func (p *Planner) Begin(event.Event) { p.begun = time.Now() }
 // Took implements actor.Tracer.
 func (p *Planner) Took(ev event.Event, effects []effect.Effect, replayed bool) {
 	p.at, p.replayed = time.Now(), replayed
+	p.step++
 	if replayed {
 		p.begun, p.at = p.stored, p.stored
 	}
@@ -150,8 +153,10 @@ func (p *Planner) arrive(ev event.Event, b event.RequestArrived) {
 	}
 	j := &journey{
 		Context: p.tracer.Request(p.run, b.Request, a.users), parent: a.users.Span, users: !a.users.IsZero(),
-		arrived: a.at, waiting: true, since: a.at, why: "queued",
+		arrived: a.at,
 	}
+	p.waits(j, "queued", "")
+	j.since = a.at
 	if j.Sampled || j.users {
 		p.requests[b.Request] = j
 	}
@@ -169,7 +174,7 @@ func (p *Planner) exited(b event.PipelineExited) {
 	for _, id := range b.Unprocessed {
 		if j := p.requests[id]; j != nil && line.requests[id] {
 			j.wait = trace.Context{}
-			j.waiting, j.since, j.why, j.detail = true, p.at, "queued", "not begun before its pipeline exited"
+			p.waits(j, "queued", "not begun before its pipeline exited")
 		}
 		delete(line.requests, id)
 	}
@@ -193,11 +198,16 @@ func (p *Planner) lose(index int, why string) {
 	}
 	for id := range line.requests {
 		if j := p.requests[id]; j != nil {
-			j.waiting, j.since, j.why, j.detail = true, p.at, "interrupted", why
+			p.waits(j, "interrupted", why)
 		}
 	}
 	delete(p.pipelines, index)
 	p.startsNoMore(index, why)
+}
+
+// waits begins a request's wait for a pipeline.
+func (p *Planner) waits(j *journey, name, why string) {
+	j.waiting, j.since, j.step, j.why, j.detail = true, p.at, p.step, name, why
 }
 
 // said takes what the core says.
@@ -276,7 +286,7 @@ func (p *Planner) end(id event.RequestID, outcome, wrong string, how []attribute
 	if j.Sampled {
 		p.ended[id] = j.Context
 	}
-	if j.waiting && j.since.Before(p.at) {
+	if j.waiting && j.step < p.step {
 		p.waited(id, j, nil, event.Epoch{})
 	}
 	p.say(trace.Span{

@@ -30,6 +30,7 @@ type Worker struct {
 	clock  clock.Clock
 	core   Timetable
 	at     time.Time // of the step, in wall time
+	now    vtime.Time
 
 	read  map[event.ID]bus.TraceContext // of commands that are not taken yet
 	users map[event.RequestID]trace.Context
@@ -66,7 +67,7 @@ func (w *Worker) Begin(event.Event) {}
 
 // Took implements actor.Tracer.
 func (w *Worker) Took(ev event.Event, effects []effect.Effect, _ bool) {
-	w.at = time.Now()
+	w.at, w.now = time.Now(), max(w.now, ev.Time)
 	from := w.read[ev.ID()]
 	delete(w.read, ev.ID())
 	w.exitOf = trace.Context{}
@@ -108,11 +109,9 @@ func (w *Worker) take(ev event.Event, from bus.TraceContext) {
 		if slices.Contains(b.Nodes, w.node) {
 			w.clear("the node was lost")
 		}
-	case event.RunFinished:
-		w.clear("the run is over")
 	case engineop.Computed:
 		if l := w.lines[b.Pipeline]; l != nil && l.epoch == b.Epoch {
-			l.computed(b.Group, w.at)
+			l.computed(b.Group, w.now, w.at)
 		}
 	}
 }
@@ -224,6 +223,12 @@ func (w *Worker) settle(why string) {
 		w.sayPart("start stage", w.stage(index), why, number("pipeline", index))
 	}
 	clear(w.stages)
+}
+
+// Close ends what is open when the node has no part in the run any more.
+func (w *Worker) Close() {
+	w.at = time.Now()
+	w.clear("the run is over for this process")
 }
 
 func (w *Worker) clear(why string) {
