@@ -68,7 +68,7 @@ type candidate struct {
 }
 
 // win waits until the lease is this process's. It fails only when the context
-// ends or the bus is closed.
+// ends, the bus is closed, or this process is not allowed to hold the lease.
 func (c *candidate) win(ctx context.Context) error {
 	tick := time.NewTicker(c.TTL / 6)
 	defer tick.Stop()
@@ -89,7 +89,7 @@ func (c *candidate) win(ctx context.Context) error {
 				}
 			}
 		}
-		if errors.Is(err, bus.ErrClosed) {
+		if errors.Is(err, bus.ErrClosed) || errors.Is(err, bus.ErrDenied) {
 			return err
 		} else if err != nil && !errors.Is(err, bus.ErrTaken) && ctx.Err() == nil {
 			c.Log.Warn("the lease cannot be read", "lease", c.Name, "error", err)

@@ -194,3 +194,26 @@ func TestItEndsWithTheBus(t *testing.T) {
 		}
 	})
 }
+
+// forbidden are keys that the bus does not let this process write.
+type forbidden struct{ bus.KeyValue }
+
+func (forbidden) Put(context.Context, string, []byte, uint64) (uint64, error) {
+	return 0, fmt.Errorf("put: %w", bus.ErrDenied)
+}
+
+// TestWhoMayNotHoldDoesNotWait: a lease that is not allowed is no lease that
+// somebody else holds.
+func TestWhoMayNotHoldDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New(membus.Options{})
+		defer b.Close()
+		err := lease.Hold(t.Context(), options(forbidden{b}, "a"), func(context.Context) error {
+			t.Error("it leads")
+			return nil
+		})
+		if !errors.Is(err, bus.ErrDenied) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
 )
@@ -30,7 +31,7 @@ func (s *service) backlog(ctx context.Context) error {
 	for {
 		var waiting uint64
 		var failed error
-		for stream, durable := range map[bus.Stream]string{bus.Runs: durableRuns, bus.Control: durableControl} {
+		for stream, durable := range map[bus.Stream]string{bus.Runs: access.CollectorRuns.Name, bus.Control: access.CollectorControl.Name} {
 			n, err := s.Bus.Waiting(ctx, stream, durable)
 			if err != nil {
 				failed = err

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/failpoint"
@@ -67,15 +68,6 @@ type Options struct {
 // DefaultLinger keeps the store's transactions few and the tables fresh.
 const DefaultLinger = 100 * time.Millisecond
 
-// leaseName is what collectors compete for; the others stand by.
-const leaseName = "collector"
-
-// The durable names of the collector's places in the streams.
-const (
-	durableRuns    = "collector-runs"
-	durableControl = "collector-control"
-)
-
 // Setup adds the service to the group.
 func Setup(g *run.Group, o Options) error {
 	if o.Linger <= 0 {
@@ -99,7 +91,7 @@ func Setup(g *run.Group, o Options) error {
 			// One at a time: who says that a run is recorded has to know that
 			// nobody else has rows of it in hand.
 			err := lease.Hold(ctx, lease.Options{
-				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: writing.Met,
+				Name: access.LeaseCollector, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: writing.Met,
 			}, s.metrics.leading.While(s.run))
 			writing.NotMet("stopped")
 			return err
@@ -152,12 +144,12 @@ const maxBatch = 2000
 func (s *service) run(ctx context.Context) error {
 	// What an earlier turn knew of a run may have gaps since.
 	s.mapper, s.recorded = NewMapper(), make(map[string]int)
-	facts, err := s.Bus.Consume(ctx, bus.Runs, durableRuns, filters("*")...)
+	facts, err := s.Bus.Consume(ctx, bus.Runs, access.CollectorRuns.Name, filters("*")...)
 	if err != nil {
 		return fmt.Errorf("collector: consume facts: %w", err)
 	}
 	defer facts.Stop()
-	control, err := s.Bus.Consume(ctx, bus.Control, durableControl, wire.SubjectAccepted, wire.SubjectRefused)
+	control, err := s.Bus.Consume(ctx, bus.Control, access.CollectorControl.Name, wire.SubjectAccepted, wire.SubjectRefused)
 	if err != nil {
 		return fmt.Errorf("collector: consume answers to starts: %w", err)
 	}

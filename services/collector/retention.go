@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/wire"
 )
@@ -65,7 +66,7 @@ func (s *service) forget(ctx context.Context) error {
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	waiting, err := s.Bus.Waiting(ctx, bus.Control, durableControl)
+	waiting, err := s.Bus.Waiting(ctx, bus.Control, access.CollectorControl.Name)
 	if err != nil || waiting > 0 {
 		return err // there are answers whose rows are not stored
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	core "github.com/spotserve/spotserve/core/planner"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
@@ -56,9 +57,6 @@ type Options struct {
 // DefaultSilentAfter bears a few heartbeats that are lost.
 const DefaultSilentAfter = 5 * time.Second
 
-// leaseName is what the planners compete for.
-const leaseName = "planner"
-
 // DefaultReorderWait is long for a bus and short for a person.
 const DefaultReorderWait = 2 * time.Second
 
@@ -85,7 +83,7 @@ func Setup(g *run.Group, o Options) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
 			err := lease.Hold(ctx, lease.Options{
-				Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: func() { runs.Met(); close(standing) },
+				Name: access.LeasePlanner, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: func() { runs.Met(); close(standing) },
 			}, s.metrics.leading.While(func(ctx context.Context) error {
 				return actor.EachRun(ctx, o.Bus, o.Log, func() {}, s.play)
 			}))

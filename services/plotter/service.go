@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spotserve/spotserve/core/event"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/skip"
@@ -39,9 +40,6 @@ type Options struct {
 	// or why it has none.
 	Drawn func(run string, files []string, err error)
 }
-
-// durable is the plotter's place among the recorded runs.
-const durable = "plotter"
 
 // How long a figure that could not be drawn waits, at first and at most. It
 // waits for a store or a disk, so this is wall time.
@@ -89,7 +87,7 @@ type service struct {
 
 // run returns nil when its context ends.
 func (s *service) run(ctx context.Context, following *obs.Condition) error {
-	sub, err := s.Bus.Consume(ctx, bus.Runs, durable, wire.RecordFilter("*"))
+	sub, err := s.Bus.Consume(ctx, bus.Runs, access.PlotterRuns.Name, wire.RecordFilter("*"))
 	if err != nil {
 		return fmt.Errorf("plotter: consume recorded runs: %w", err)
 	}

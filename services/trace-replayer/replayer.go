@@ -28,6 +28,7 @@ import (
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/control"
@@ -64,9 +65,6 @@ type Options struct {
 // DefaultRollCall is ample on a healthy bus.
 const DefaultRollCall = 3 * time.Second
 
-// leaseName is what the replayers compete for.
-const leaseName = "trace-replayer"
-
 // Setup adds the service to the group.
 func Setup(g *run.Group, o Options) error {
 	if o.RollCall <= 0 {
@@ -84,7 +82,7 @@ func Setup(g *run.Group, o Options) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.Add(func() error {
 		err := lease.Hold(ctx, lease.Options{
-			Name: leaseName, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: starts.Met,
+			Name: access.LeaseTraceReplayer, Holder: o.Holder, Keys: o.Bus, Log: o.Log, Ready: starts.Met,
 		}, s.metrics.leading.While(s.lead))
 		starts.NotMet("stopped")
 		return err
@@ -93,7 +91,7 @@ func Setup(g *run.Group, o Options) error {
 		// Of those who stand by, too, a start has to know the schema version.
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {
-			return rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: leaseName}, func() {})
+			return rollcall.Answer(ctx, o.Bus, event.ServicePresent{Service: access.LeaseTraceReplayer}, func() {})
 		}, func(error) { cancel() })
 	}
 	return nil

@@ -7,15 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
 )
-
-// prefix comes before a node's name in its key.
-const prefix = "data."
 
 // awayAfter is how long an answer of the bus is waited for where there is another.
 const awayAfter = time.Second
@@ -33,11 +30,11 @@ func New(keys bus.KeyValue) *Book { return &Book{keys: keys, known: make(map[str
 // Put enters the address of a node, "host:port".
 func (b *Book) Put(ctx context.Context, node, address string) error {
 	for {
-		_, revision, err := b.keys.Get(ctx, key(node))
+		_, revision, err := b.keys.Get(ctx, access.AddressKey(node))
 		if err != nil {
 			return fmt.Errorf("address of node %s: %w", node, err)
 		}
-		_, err = b.keys.Put(ctx, key(node), []byte(address), revision)
+		_, err = b.keys.Put(ctx, access.AddressKey(node), []byte(address), revision)
 		if errors.Is(err, bus.ErrTaken) {
 			continue // another process entered itself meanwhile: the last one counts
 		} else if err != nil {
@@ -57,14 +54,14 @@ func (b *Book) Get(ctx context.Context, node string) (address string, err error)
 		ctx, cancel = context.WithTimeout(ctx, awayAfter)
 		defer cancel()
 	}
-	value, revision, err := b.keys.Get(ctx, key(node))
+	value, revision, err := b.keys.Get(ctx, access.AddressKey(node))
 	switch {
 	case err != nil && known != "":
 		return known, nil
 	case err != nil:
 		return "", fmt.Errorf("address of node %s: %w", node, err)
 	case revision == 0 || len(value) == 0:
-		return "", fmt.Errorf("address of node %s: none is known under key %s", node, key(node))
+		return "", fmt.Errorf("address of node %s: none is known under key %s", node, access.AddressKey(node))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,19 +73,4 @@ func (b *Book) last(node string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.known[node]
-}
-
-// key writes what a key must not hold as = and two hexadecimal digits.
-func key(node string) string {
-	var k strings.Builder
-	k.WriteString(prefix)
-	for i := range len(node) {
-		switch c := node[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-			k.WriteByte(c)
-		default:
-			fmt.Fprintf(&k, "=%02x", c)
-		}
-	}
-	return k.String()
 }

@@ -34,18 +34,3 @@ func TestTheLastEntryCounts(t *testing.T) {
 		t.Errorf("a node that was never read, with the bus away: %v", err)
 	}
 }
-
-// TestKeysDiffer: nodes' names may hold what keys must not.
-func TestKeysDiffer(t *testing.T) {
-	seen := make(map[string]string)
-	for _, node := range []string{"a", "A", "a.b", "a=2eb", "a=b", "a b", "10.0.0.1:80", "~", "a/b", "a_b", "a-b"} {
-		k := key(node)
-		if before, taken := seen[k]; taken {
-			t.Errorf("%q and %q have the key %q", before, node, k)
-		}
-		seen[k] = node
-		if strings.Trim(k, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.") != "" {
-			t.Errorf("%q has the key %q", node, k)
-		}
-	}
-}
