@@ -43,8 +43,9 @@ type Peer struct {
 // Peer returns the settings of the data plane for the worker of a node, whose
 // name has to be in the certificate.
 func (f Files) Peer(node string) (Peer, error) {
-	if !f.TLS() || f.Cert == "" {
-		return Peer{}, fmt.Errorf("the data plane of node %s takes --%s, --%s and --%s", node, flagCA, flagCert, flagKey)
+	server, err := f.Server()
+	if err != nil {
+		return Peer{}, fmt.Errorf("the data plane of node %s: %w", node, err)
 	}
 	roots, err := f.roots()
 	if err != nil {
@@ -57,23 +58,15 @@ func (f Files) Peer(node string) (Peer, error) {
 	if err := isWorker(pair.pair.Leaf, node); err != nil {
 		return Peer{}, file{flag: flagCert, path: f.Cert}.fault("%w", err)
 	}
+	server.VerifyConnection = func(s tls.ConnectionState) error {
+		nodes, err := CertifiedNodes(s)
+		if err == nil && len(nodes) == 0 {
+			err = errNoWorker
+		}
+		return err
+	}
 	return Peer{
-		Server: &tls.Config{
-			MinVersion:     tls.VersionTLS13,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.now() },
-			ClientAuth:     tls.RequireAndVerifyClientCert,
-			ClientCAs:      roots,
-			// Each connection shows its certificate: who was let in once with one
-			// that has expired since does not come in again.
-			SessionTicketsDisabled: true,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				nodes, err := CertifiedNodes(s)
-				if err == nil && len(nodes) == 0 {
-					err = errNoWorker
-				}
-				return err
-			},
-		},
+		Server: server,
 		Client: func(to string) *tls.Config {
 			return &tls.Config{
 				MinVersion:           tls.VersionTLS13,

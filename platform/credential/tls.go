@@ -34,6 +34,31 @@ func (f Files) Client() (*tls.Config, error) {
 	return config, nil
 }
 
+// Server returns the settings of a server that lets nobody in without a
+// certificate of the authorities. The pair is read again when its files change.
+func (f Files) Server() (*tls.Config, error) {
+	if !f.TLS() || f.Cert == "" {
+		return nil, fmt.Errorf("a server with TLS takes --%s, --%s and --%s", flagCA, flagCert, flagKey)
+	}
+	roots, err := f.roots()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := f.renewing()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.now() },
+		ClientAuth:     tls.RequireAndVerifyClientCert,
+		ClientCAs:      roots,
+		// Each connection shows its certificate: who was let in once with one that
+		// has expired since does not come in again.
+		SessionTicketsDisabled: true,
+	}, nil
+}
+
 // roots reads the authorities.
 func (f Files) roots() (*x509.CertPool, error) {
 	ca := file{flagCA, f.CA, false}

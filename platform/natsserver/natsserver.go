@@ -37,6 +37,8 @@ type Options struct {
 	// Cluster, if set, makes the server one of several that keep the streams
 	// together. It needs Listen.
 	Cluster *Cluster
+	// Security, if set, lets nobody in but its users, over TLS.
+	Security *Security
 	// Log gets the server's own log, at level debug. nil: slog.Default.
 	Log *slog.Logger
 }
@@ -54,11 +56,12 @@ type Cluster struct {
 
 // Server is a running server.
 type Server struct {
-	server *server.Server
-	lock   *flock.Flock
-	listen bool
-	once   sync.Once
-	err    error // of Shutdown
+	server   *server.Server
+	password string // of this process's user; empty where everybody gets in
+	lock     *flock.Flock
+	listen   bool
+	once     sync.Once
+	err      error // of Shutdown
 }
 
 // Start starts a server and waits until it takes connections.
@@ -66,6 +69,12 @@ func Start(o Options) (_ *Server, err error) {
 	config, err := o.server()
 	if err != nil {
 		return nil, err
+	}
+	var password string
+	if o.Security != nil {
+		if password, err = o.Security.apply(config); err != nil {
+			return nil, err
+		}
 	}
 	lock, err := own(o.StoreDir)
 	if err != nil {
@@ -95,19 +104,32 @@ func Start(o Options) (_ *Server, err error) {
 		s.WaitForShutdown()
 		return nil, fmt.Errorf("embedded NATS server on %s: %w", o.StoreDir, err)
 	}
-	return &Server{server: s, lock: lock, listen: o.Listen != ""}, nil
+	return &Server{server: s, password: password, lock: lock, listen: o.Listen != ""}, nil
 }
 
 // InProcessConn connects a client of this process. It makes Server a
 // nats.InProcessConnProvider.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
+// Login is the user and the password of this process's own connections; both are
+// empty where the server asks for none.
+func (s *Server) Login() (user, password string) {
+	if s.password == "" {
+		return "", ""
+	}
+	return processUser, s.password
+}
+
 // URL is where other processes join; empty if they cannot.
 func (s *Server) URL() string {
 	if !s.listen {
 		return ""
 	}
-	return "nats://" + s.server.Addr().String()
+	scheme := "nats://"
+	if s.password != "" {
+		scheme = "tls://"
+	}
+	return scheme + s.server.Addr().String()
 }
 
 // Shutdown ends the server and waits until its store is closed. Ending it again
