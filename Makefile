@@ -66,6 +66,10 @@ fuzz: ## each fuzz target for FUZZTIME
 bench: ## each benchmark for BENCHTIME
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(packages)
 
+.PHONY: release
+release: ## the last commit as archives, images, bills of materials and checksums in dist/
+	cd .ci/release && GOWORK=off go run . --repository ../.. --out ../../dist
+
 .PHONY: tidy
 tidy: ## go mod tidy in every module, one version of each library
 	for m in $(modules); do (cd $$m && GOWORK=off go mod tidy); done
