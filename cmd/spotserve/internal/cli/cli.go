@@ -23,6 +23,7 @@ import (
 	"github.com/spotserve/spotserve/platform/service"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/open"
+	"github.com/spotserve/spotserve/platform/trace"
 )
 
 // The exit codes of the program.
@@ -91,6 +92,7 @@ type app struct {
 	output         string
 	credentials    credential.Files
 	obs            obs.Options
+	trace          trace.Options
 	all            *cobra.Command
 }
 
@@ -129,6 +131,7 @@ process, or on services that run elsewhere.
 	fs.StringVar(&a.output, "output", "text", "how results are printed: text or json")
 	fs.String(config.FileFlag, "", "YAML file with settings, named like the flags")
 	a.obs.AddFlags(fs)
+	a.trace.AddFlags(fs)
 	a.credentials.AddFlags(fs)
 	for _, c := range experimentCommands() {
 		root.AddCommand(a.experimentCommand(c))
@@ -165,6 +168,9 @@ func (a *app) load(cmd *cobra.Command) error {
 	}
 	if a.output != "text" && a.output != "json" {
 		return usagef("--output %q: allowed are text, json", a.output)
+	}
+	if err := a.trace.Check(); err != nil {
+		return &usageError{err}
 	}
 	if a.storeURL == "" {
 		a.storeURL = "sqlite:" + filepath.Join(a.data, "store.db")

@@ -184,7 +184,7 @@ func (a *app) makeHere(ctx context.Context, starts []event.StartExperiment, p pa
 	log := a.logger()
 	s, err := stack.New(alive, stack.Options{
 		Data: a.data, Store: a.storeURL, ReorderWait: p.reorderWait, CloseOpen: true, Listen: listen, NoWorker: workers != nil,
-		Log: log, Metrics: obs.NewRegistry(), Ready: ready,
+		Log: log, Metrics: obs.NewRegistry(), Ready: ready, Trace: a.trace,
 		Drawn: func(run string, files []string, err error) {
 			select {
 			case figuresDrawn <- drawn{run, files, err}:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func (a *app) up() *cobra.Command {
 	var reorderWait time.Duration
 	var keep collector.Retention
 	var replicas int
+	var keys string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "run all services in this process until it is stopped",
@@ -43,13 +45,17 @@ join, or on the server at --nats. Start experiments by publishing to it:
 			if err := checkUp(a.nats, keep, replicas); err != nil {
 				return err
 			}
+			if err := checkListen(a.nats, listen, keys); err != nil {
+				return err
+			}
 			return a.runUp(cmd.Context(), stack.Options{
-				Data: a.data, Store: a.storeURL, NATS: a.nats, Listen: listen, Nodes: nodes, ReorderWait: reorderWait, Retention: keep, Replicas: replicas,
+				Data: a.data, Store: a.storeURL, NATS: a.nats, Listen: listen, Keys: keys, Credentials: a.credentials, Nodes: nodes, ReorderWait: reorderWait, Retention: keep, Replicas: replicas, Trace: a.trace,
 			})
 		},
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&listen, "nats-listen", defaultListen, "host:port of the embedded NATS server")
+	fs.StringVar(&keys, "keys", "", "folder of spotserve deploy keys: the embedded NATS server takes its users only, over TLS")
 	fs.StringArrayVar(&nodes, "node", nil, "name of a node that the worker stands for, repeatable (default: every node of a run)")
 	fs.DurationVar(&reorderWait, "reorder-wait", planner.DefaultReorderWait, "wall time that an overdue event waits for a silent source")
 	keep.AddFlags(fs)
@@ -66,6 +72,24 @@ func checkUp(nats string, keep collector.Retention, replicas int) error {
 		return usagef("--stream-replicas %d: the embedded NATS server is one; allowed is 1, or more with --nats", replicas)
 	}
 	return nil
+}
+
+// checkListen keeps a server that takes everybody on this host.
+func checkListen(nats, listen, keys string) error {
+	if nats != "" {
+		if keys != "" {
+			return usagef("--keys %s: it is for the embedded NATS server, and --nats names another one; allowed is one of them", keys)
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || keys != "" {
+		return nil //nolint:nilerr // the server says what is wrong with it
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return usagef("--nats-listen %s: whoever reaches it could do everything; make credentials with spotserve deploy keys --host NAME and name their folder with --keys, or listen on 127.0.0.1", listen)
 }
 
 func (a *app) runUp(ctx context.Context, o stack.Options) (err error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/spotserve/spotserve/catalog"
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/crew"
@@ -20,6 +21,7 @@ import (
 	"github.com/spotserve/spotserve/core/topology"
 	"github.com/spotserve/spotserve/engine/checkpoint"
 	"github.com/spotserve/spotserve/platform/config"
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/rollcall"
 	"github.com/spotserve/spotserve/platform/service"
 	"github.com/spotserve/spotserve/services/worker"
@@ -111,11 +113,21 @@ func (s *staff) start(a *app, nats string) (*crew.Crew, error) {
 		Program: program, Command: []string{"worker"},
 		Args: []string{
 			"--nats", nats, "--threads", strconv.Itoa(s.threads), "--memory-gib", fmt.Sprintf("%.6f", float64(s.memory)/(1<<30)),
+			"--trace-endpoint", a.trace.Endpoint, "--trace-sample", strconv.FormatFloat(a.trace.Sample, 'g', -1, 64),
 		},
 		// What one process is told in the environment cannot be for all.
-		Without: []string{config.EnvName(service.EnvPrefix, "metrics-listen"), config.EnvName(service.EnvPrefix, config.FileFlag)},
+		// The server of this process asks for no credentials.
+		Without: append(credentialVariables(), config.EnvName(service.EnvPrefix, "metrics-listen"), config.EnvName(service.EnvPrefix, config.FileFlag)),
 		Nodes:   s.nodes, Logs: filepath.Join(a.data, "workers"), Log: a.logger(),
 	})
+}
+
+// credentialVariables are where the environment names credentials.
+func credentialVariables() (names []string) {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(credential.Files).AddFlags(fs)
+	fs.VisitAll(func(f *pflag.Flag) { names = append(names, config.EnvName(service.EnvPrefix, f.Name)) })
+	return names
 }
 
 // joinWait is how long workers may take to join, in wall time.

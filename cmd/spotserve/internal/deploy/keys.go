@@ -51,8 +51,13 @@ const (
 	authConf = "auth.conf"
 )
 
-// servers are those who show a certificate with the names of hosts.
-var servers = []string{"nats", "clickhouse"}
+// The servers, which show a certificate with the names of hosts.
+const (
+	NATS       = "nats"
+	ClickHouse = "clickhouse"
+)
+
+var servers = []string{NATS, ClickHouse}
 
 const (
 	serverCert = "server.crt"
@@ -223,7 +228,7 @@ func (s *set) server(name string) error {
 
 // permissions writes the list of the server's users.
 func (s *set) permissions(users []access.User) error {
-	path, text := s.path(servers[0], authConf), access.Config(users)
+	path, text := UsersFile(s.Out), access.Config(users)
 	before, err := os.ReadFile(path)
 	done := "made"
 	switch {
@@ -239,6 +244,6 @@ func (s *set) permissions(users []access.User) error {
 			return err
 		}
 	}
-	s.step(done, fmt.Sprintf("%d users and what each may do", len(users)), servers[0], authConf)
+	s.step(done, fmt.Sprintf("%d users and what each may do", len(users)), NATS, authConf)
 	return nil
 }

@@ -20,12 +20,15 @@ import (
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/deploy"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/natsserver"
 	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/open"
+	"github.com/spotserve/spotserve/platform/trace"
 	"github.com/spotserve/spotserve/services/collector"
 	"github.com/spotserve/spotserve/services/planner"
 	"github.com/spotserve/spotserve/services/plotter"
@@ -40,6 +43,11 @@ type Options struct {
 	Store  string // URL
 	Listen string // host:port where others may join the embedded server; empty: none
 	NATS   string // URL of a server elsewhere; empty: embed one
+	// Keys is the folder of a deployment's credentials (package deploy): the
+	// embedded server takes its users only. Empty: it takes everybody.
+	Keys string
+	// Credentials are this process's on a server elsewhere.
+	Credentials credential.Files
 	// Nodes are what the worker stands for; empty: every node.
 	Nodes []string
 	// NoWorker leaves the nodes to workers that join from elsewhere.
@@ -53,6 +61,7 @@ type Options struct {
 	// CloseOpen ends the runs that earlier processes left open in Data; else
 	// they go on.
 	CloseOpen bool
+	Trace     trace.Options
 	Log       *slog.Logger
 	Metrics   *prometheus.Registry
 	Ready     *obs.Readiness
@@ -96,7 +105,9 @@ func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
 	if s.options.NATS != "" {
 		return nil
 	}
-	s.server, err = natsserver.Start(natsserver.Options{StoreDir: s.options.Data, Listen: s.options.Listen, Log: s.options.Log})
+	s.server, err = natsserver.Start(natsserver.Options{
+		StoreDir: s.options.Data, Listen: s.options.Listen, Security: s.security(), Log: s.options.Log,
+	})
 	if err != nil {
 		return err
 	}
@@ -117,6 +128,14 @@ func (s *Stack) embed(ctx context.Context, w store.Writer) (err error) {
 	return errors.Join(err, first.Close())
 }
 
+// security is that of the embedded server.
+func (s *Stack) security() *natsserver.Security {
+	if s.options.Keys == "" {
+		return nil
+	}
+	return &natsserver.Security{Users: deploy.UsersFile(s.options.Keys), Authority: deploy.ServerFiles(s.options.Keys, deploy.NATS)}
+}
+
 // Connect opens one more connection to the bus.
 func (s *Stack) Connect(ctx context.Context, name string) (bus.Bus, error) {
 	return s.connect(ctx, natsbus.Options{Name: "spotserve-" + name})
@@ -124,8 +143,10 @@ func (s *Stack) Connect(ctx context.Context, name string) (bus.Bus, error) {
 
 func (s *Stack) connect(ctx context.Context, o natsbus.Options) (bus.Bus, error) {
 	o.URL, o.Replicas, o.Log = s.options.NATS, s.options.Replicas, s.options.Log
+	o.Credentials = s.options.Credentials
 	if s.server != nil {
-		o.InProcess = s.server
+		o.InProcess, o.Credentials = s.server, credential.Files{}
+		o.User, o.Password = s.server.Login()
 	}
 	return natsbus.Connect(ctx, o)
 }
@@ -139,40 +160,46 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 	}
 	services := []struct {
 		name  string
-		setup func(b bus.Bus, log *slog.Logger) error
+		setup func(b bus.Bus, log *slog.Logger, tracer *trace.Tracer) error
 	}{
-		{"collector", func(b bus.Bus, log *slog.Logger) error {
+		{"collector", func(b bus.Bus, log *slog.Logger, tracer *trace.Tracer) error {
 			return collector.Setup(&s.group, collector.Options{
-				Holder: "spotserve", Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready, Retention: o.Retention,
+				Holder: "spotserve", Bus: b, Store: w, Log: log, Metrics: o.Metrics, Ready: o.Ready, Tracer: tracer, Retention: o.Retention,
 			})
 		}},
-		{"plotter", func(b bus.Bus, log *slog.Logger) error {
+		{"plotter", func(b bus.Bus, log *slog.Logger, _ *trace.Tracer) error {
 			return plotter.Setup(&s.group, plotter.Options{
 				Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Folder: Figures(o.Data), Drawn: o.Drawn,
 				Open:    func(ctx context.Context) (store.Reader, error) { return open.OpenReader(ctx, o.Store) },
 				Formats: []figure.Format{figure.PNG, figure.SVG, figure.PDF},
 			})
 		}},
-		{"worker", func(b bus.Bus, log *slog.Logger) error {
-			return worker.Setup(&s.group, worker.Options{Bus: b, Nodes: nodes, Log: log, Metrics: o.Metrics, Ready: o.Ready})
+		{"worker", func(b bus.Bus, log *slog.Logger, tracer *trace.Tracer) error {
+			return worker.Setup(&s.group, worker.Options{Bus: b, Nodes: nodes, Log: log, Metrics: o.Metrics, Ready: o.Ready, Tracer: tracer})
 		}},
-		{"planner", func(b bus.Bus, log *slog.Logger) error {
-			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, ReorderWait: o.ReorderWait, Holder: "spotserve"})
+		{"planner", func(b bus.Bus, log *slog.Logger, tracer *trace.Tracer) error {
+			return planner.Setup(&s.group, planner.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Tracer: tracer, ReorderWait: o.ReorderWait, Holder: "spotserve"})
 		}},
-		{"trace-replayer", func(b bus.Bus, log *slog.Logger) error {
-			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Holder: "spotserve"})
+		{"trace-replayer", func(b bus.Bus, log *slog.Logger, tracer *trace.Tracer) error {
+			return tracereplayer.Setup(&s.group, tracereplayer.Options{Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Tracer: tracer, Holder: "spotserve"})
 		}},
 	}
 	for _, service := range services {
 		if service.name == "worker" && o.NoWorker {
 			continue
 		}
+		log := o.Log.With("service", service.name)
+		tracer, err := o.Trace.Open(ctx, trace.Service{Name: service.name}, log)
+		if err != nil {
+			return err
+		}
+		s.closeLater(tracer.Close)
 		b, err := s.connect(ctx, natsbus.Options{Name: "spotserve-" + service.name, Metrics: o.Metrics})
 		if err != nil {
 			return err
 		}
 		s.closeLater(b.Close)
-		if err := service.setup(b, o.Log.With("service", service.name)); err != nil {
+		if err := service.setup(b, log, tracer); err != nil {
 			return fmt.Errorf("set up %s: %w", service.name, err)
 		}
 	}
