@@ -18,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/alarm"
+	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -38,24 +39,25 @@ const listen = 2500 * time.Millisecond
 // second call.
 const calls = 2
 
-const heartbeats = "spot.signal.heartbeat.worker"
+// The subjects of heartbeats begin so; presence has the answers to roll calls.
+const (
+	heartbeats = "spot.signal.heartbeat.worker"
+	presence   = "spot.control.service.>"
+)
 
 // signals calls the roll and hears who answers, and whose heart beats meanwhile.
 func (l *looker) signals(ctx context.Context, s *doctor.Seen) {
 	ear := &ear{heard: make(map[string][]doctor.Present), beats: make(map[string]bool)}
-	for _, subject := range []string{heartbeats, heartbeats + ".>", alarm.StoreAway} {
-		stop, err := l.asker.hear(subject, ear.beat)
+	// By wildcards: who may make a consumer could have a server deliver to a subject
+	// that somebody subscribes to by its full name.
+	for subject, what := range map[string]struct {
+		take func(*nats.Msg)
+		err  *error
+	}{bus.Signals: {ear.signal, &s.Beats.Err}, presence: {ear.present, &s.Roll.Err}} {
+		stop, err := l.asker.hear(subject, what.take)
 		if err != nil {
-			s.Beats.Err = err
-			break
-		}
-		defer stop()
-	}
-	for _, subject := range []string{wire.SubjectPresent, wire.PresentFilter} {
-		stop, err := l.asker.hear(subject, ear.present)
-		if err != nil {
-			s.Roll.Err = err
-			break
+			*what.err = err
+			continue
 		}
 		defer stop()
 	}
@@ -104,11 +106,14 @@ type ear struct {
 	alarm bool
 }
 
-func (e *ear) beat(m *nats.Msg) {
+func (e *ear) signal(m *nats.Msg) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if m.Subject == alarm.StoreAway {
 		e.alarm = true
+		return
+	}
+	if m.Subject != heartbeats && !strings.HasPrefix(m.Subject, heartbeats+".") {
 		return
 	}
 	if token, ok := strings.CutPrefix(m.Subject, heartbeats+"."); ok {
