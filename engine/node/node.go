@@ -69,8 +69,8 @@ type Options struct {
 	// StepTimeout is how long a step may take before it has failed, the steps before
 	// it included: 5 minutes. A peer that is lost makes it fail sooner.
 	StepTimeout time.Duration
-	// Links are other settings of the data plane; its node, provider and callbacks
-	// are the node's own.
+	// Links are other settings of the data plane, its security among them; its node,
+	// provider and callbacks are the node's own.
 	Links dataplane.Options
 	Log   *slog.Logger // discarded
 }
@@ -150,6 +150,9 @@ func (n *Node) connect() (err error) {
 	o.Node, o.Resolve, o.Provider, o.Delivered = n.Name, n.Resolve, provider{n}, n.delivered
 	if o.Log == nil {
 		o.Log = n.log
+	}
+	if o.Refusals == nil {
+		o.Refusals = dataplane.NewRefusals(o.Log)
 	}
 	if n.client, err = dataplane.NewClient(o); err != nil {
 		return err

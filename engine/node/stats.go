@@ -16,6 +16,8 @@ type Stats struct {
 
 	ReceivedBytes, LoadedBytes, SentBytes int64 // of context: from peers, from the model's own place, to peers
 
+	Connections int64 // that peers have opened now
+
 	Recovered int64 // pieces of context that came from elsewhere than planned
 	Steps     int64 // that a device of the node has computed its part of
 	Failed    int64 // that a device of the node could not
@@ -27,6 +29,7 @@ func (n *Node) Stats() Stats {
 	return Stats{
 		WeightBytes: n.store.Bytes(), CacheBytes: n.cache.Used(), UsedBytes: n.arena.Used(), PeakBytes: n.arena.Peak(),
 		ReceivedBytes: n.stats.received.Load(), LoadedBytes: n.stats.loaded.Load(), SentBytes: n.stats.sent.Load(),
-		Recovered: n.stats.recovered.Load(), Steps: n.stats.steps.Load(), Failed: n.stats.failed.Load(), Positions: n.stats.positions.Load(),
+		Connections: int64(n.server.Conns()),
+		Recovered:   n.stats.recovered.Load(), Steps: n.stats.steps.Load(), Failed: n.stats.failed.Load(), Positions: n.stats.positions.Load(),
 	}
 }

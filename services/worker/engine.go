@@ -13,11 +13,13 @@ import (
 	"github.com/spotserve/spotserve/core/engineop"
 	"github.com/spotserve/spotserve/core/experiment"
 	"github.com/spotserve/spotserve/engine/checkpoint"
+	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/engine/kernel"
 	"github.com/spotserve/spotserve/engine/model"
 	"github.com/spotserve/spotserve/engine/node"
 	"github.com/spotserve/spotserve/engine/tokenizer"
 	"github.com/spotserve/spotserve/platform/actor"
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/services/worker/internal/book"
 )
 
@@ -34,6 +36,8 @@ type EngineOptions struct {
 	Kernels kernel.Options
 	// Models is the folder of models whose location is a relative path.
 	Models string
+	// Credentials secure the data plane, if they name an authority.
+	Credentials credential.Files
 }
 
 // check says what is wrong with the options of a worker for so many nodes.
@@ -87,10 +91,15 @@ func (s *service) openEngine(ctx context.Context, r actor.Started, name string, 
 	if err != nil {
 		return nil, err
 	}
+	security, err := s.Engine.security(name)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
 	addresses := book.New(s.Bus)
 	n, err := listening(ctx, node.Options{
 		Name: name, Run: r.Run, Model: source, Memory: s.Engine.Memory, Listen: s.Engine.listen(),
 		Kernels: s.Engine.Kernels, Resolve: addresses.Get, Log: log,
+		Links: dataplane.Options{Security: security, Refusals: s.refusals},
 	})
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
@@ -103,7 +112,7 @@ func (s *service) openEngine(ctx context.Context, r actor.Started, name string, 
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	log.Info("data plane serves", "address", address)
+	log.Info("data plane serves", "address", address, "tls", security != nil)
 	return e, nil
 }
 

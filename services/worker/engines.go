@@ -69,6 +69,7 @@ var measures = []measure{
 	newMeasure("recovered_pieces_total", "Pieces of context that came from elsewhere than planned.", prometheus.CounterValue, func(s node.Stats) int64 { return s.Recovered }),
 	newMeasure("steps_total", "Parts of steps that the node's devices have computed.", prometheus.CounterValue, func(s node.Stats) int64 { return s.Steps }),
 	newMeasure("failed_steps_total", "Parts of steps that the node's devices could not compute.", prometheus.CounterValue, func(s node.Stats) int64 { return s.Failed }),
+	newMeasure("data_plane_connections", "Connections of the data plane that peers have opened, those still in their handshake included.", prometheus.GaugeValue, func(s node.Stats) int64 { return s.Connections }),
 	newMeasure("positions_total", "Tokens in the steps that the node's devices have computed.", prometheus.CounterValue, func(s node.Stats) int64 { return s.Positions }),
 }
 

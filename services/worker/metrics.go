@@ -47,8 +47,8 @@ func newMetrics(o Options) *metrics {
 	return m
 }
 
-func (m *metrics) register(r prometheus.Registerer, e *engines) error {
-	for _, c := range []prometheus.Collector{m.events, m.ignored, m.nodes, m.joins, m.broken, m.tokens, m.limit, e} {
+func (m *metrics) register(r prometheus.Registerer, others ...prometheus.Collector) error {
+	for _, c := range append(others, m.events, m.ignored, m.nodes, m.joins, m.broken, m.tokens, m.limit) {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("worker: metrics: %w", err)
 		}

@@ -34,6 +34,7 @@ func Program() programs.Service {
 			return ""
 		},
 		Setup: func(ctx context.Context, p *programs.Process) error {
+			engine.Credentials = p.Credentials
 			sources, err := NoticeSources(ctx, notices, *nodes, p.Log)
 			if err != nil {
 				return err

@@ -25,6 +25,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	core "github.com/spotserve/spotserve/core/worker"
+	"github.com/spotserve/spotserve/engine/dataplane"
 	"github.com/spotserve/spotserve/platform/actor"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/clock"
@@ -71,11 +72,12 @@ func Setup(g *run.Group, o Options) error {
 	if len(o.Nodes) == 0 {
 		return fmt.Errorf("worker: --node names no node; allowed are node names, repeated, or '*' for all nodes of a run")
 	}
-	if err := o.Engine.check(o.Nodes); err != nil {
+	if err := errors.Join(o.Engine.check(o.Nodes), o.Engine.checkCredentials(o.Nodes)); err != nil {
 		return err
 	}
-	s := &service{Options: o, metrics: newMetrics(o)}
-	if err := s.metrics.register(o.Metrics, &s.engines); err != nil {
+	o.Engine.warn(o.Log)
+	s := &service{Options: o, metrics: newMetrics(o), refusals: dataplane.NewRefusals(o.Log)}
+	if err := s.metrics.register(o.Metrics, &s.engines, refused{s.refusals}); err != nil {
 		return err
 	}
 	var err error
@@ -126,6 +128,8 @@ type service struct {
 	oldRuns atomic.Int64 // in progress, of version 1
 	metrics *metrics
 	engines engines
+	// refusals are those of all data planes of this process; nil: each has its own.
+	refusals *dataplane.Refusals
 }
 
 // play drives the nodes of one run that this process stands for.

@@ -7,10 +7,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +79,25 @@ func (a *Authority) Issue(until time.Time, names ...string) *tls.Certificate {
 		a.tb.Fatal(err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// Files writes a certificate of the given names, its key, and this authority's own
+// certificate as PEM to a folder, and returns their paths.
+func (a *Authority) Files(dir string, names ...string) (ca, cert, key string) {
+	a.tb.Helper()
+	pair := a.Issue(time.Now().Add(time.Hour), names...)
+	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			a.tb.Fatal(err)
+		}
+		return path
+	}
+	return write("ca.crt", "CERTIFICATE", a.cert.Raw), write("tls.crt", "CERTIFICATE", pair.Certificate[0]), write("tls.key", "PRIVATE KEY", secret)
 }
 
 // Security is that of a node which trusts this authority and shows a certificate of
