@@ -23,11 +23,11 @@ func TestClusterLosesItsLeader(t *testing.T) {
 	strike(t, options{servers: 3, endS: 1500}, func(s *site, _ string) {
 		first := s.streamLeader()
 		first.kill()
-		s.watch.awaitMore(5, event.RequestCompleted{})
+		s.watch.AwaitMore(5, event.RequestCompleted{})
 		first.serve()
 		s.awaitCurrent()
 		s.streamLeader().kill()
-		s.watch.awaitMore(5, event.RequestCompleted{})
+		s.watch.AwaitMore(5, event.RequestCompleted{})
 		s.mustLive()
 	})
 }

@@ -62,7 +62,7 @@ func TestDiskOfTheStoreIsFull(t *testing.T) {
 		if said := collector.Stderr.String(); !strings.Contains(said, "full") {
 			t.Errorf("the collector does not say that the disk is full:\n%s", said)
 		}
-		s.watch.awaitMore(5, event.RequestCompleted{}) // nobody waits for the store
+		s.watch.AwaitMore(5, event.RequestCompleted{}) // nobody waits for the store
 		empty()
 	})
 }
@@ -74,12 +74,12 @@ func TestDiskOfNATSIsFull(t *testing.T) {
 	dir, fill := disk(t, "64m")
 	strike(t, options{server: natsserver.Options{StoreDir: dir}}, func(s *site, _ string) {
 		empty := fill()
-		before := s.watch.last(event.RequestCompleted{}.Kind())
+		before := s.watch.Last(event.RequestCompleted{}.Kind())
 		s.servers[0].kill()
 		empty()
 		s.servers[0].serve()
-		s.watch.awaitMore(1, event.RequestCompleted{})
-		if after := s.watch.last(event.RequestCompleted{}.Kind()); after.Seq <= before.Seq {
+		s.watch.AwaitMore(1, event.RequestCompleted{})
+		if after := s.watch.Last(event.RequestCompleted{}.Kind()); after.Seq <= before.Seq {
 			t.Errorf("request completed %d after %d", after.Seq, before.Seq)
 		}
 	})

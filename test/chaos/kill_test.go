@@ -11,6 +11,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
+	"github.com/spotserve/spotserve/test/internal/runs"
 )
 
 // TestNoFault is what the others are measured by.
@@ -18,7 +19,7 @@ func TestNoFault(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, options{nodes: shortNodes})
 	r := s.mustBeWhole(s.accepted(short(0)))
-	if r.totals.UnfinishedAtEnd != 0 || r.terms != 1 || r.joined != 0 {
+	if r.Totals.UnfinishedAtEnd != 0 || r.Terms != 1 || r.Joined != 0 {
 		t.Errorf("nothing happened, and yet: %s", r)
 	}
 	s.mustBeIdle()
@@ -37,20 +38,20 @@ func (s *site) mustBeIdle() {
 
 // strike starts the short experiment, has something happen in its midst, and
 // checks the run.
-func strike(t *testing.T, o options, happens func(s *site, run string)) report {
+func strike(t *testing.T, o options, happens func(s *site, run string)) runs.Report {
 	t.Helper()
 	t.Parallel()
 	o.nodes = shortNodes
 	s := newSite(t, o)
 	run := s.accepted(short(o.endS))
-	s.watch.awaitMore(20, event.RequestCompleted{})
+	s.watch.AwaitMore(20, event.RequestCompleted{})
 	happens(s, run)
-	if s.watch.over(run) {
+	if s.watch.Over(run) {
 		t.Error("the run was over before its faults were: they prove nothing")
 	}
 	r := s.mustBeWhole(run)
-	if r.totals.UnfinishedAtEnd != 0 {
-		t.Errorf("%d requests are unfinished in a run that drains", r.totals.UnfinishedAtEnd)
+	if r.Totals.UnfinishedAtEnd != 0 {
+		t.Errorf("%d requests are unfinished in a run that drains", r.Totals.UnfinishedAtEnd)
 	}
 	return r
 }
@@ -98,7 +99,7 @@ func TestPlannerIsKilled(t *testing.T) {
 		leader.kill()
 		leader.start()
 	})
-	if r.terms < 2 {
+	if r.Terms < 2 {
 		t.Errorf("nobody took over: %s", r)
 	}
 }
@@ -111,7 +112,7 @@ func TestNATSIsKilled(t *testing.T) {
 			s.servers[0].kill()
 			time.Sleep(2 * time.Second)
 			s.servers[0].serve()
-			s.watch.awaitMore(5, event.RequestCompleted{})
+			s.watch.AwaitMore(5, event.RequestCompleted{})
 		}
 	})
 }
@@ -124,7 +125,7 @@ func TestNATSIsAwayForLong(t *testing.T) {
 		s.servers[0].kill()
 		time.Sleep(40 * time.Second)
 		s.servers[0].serve()
-		s.watch.awaitMore(20, event.RequestCompleted{})
+		s.watch.AwaitMore(20, event.RequestCompleted{})
 		s.mustLive()
 	})
 }
@@ -158,7 +159,7 @@ func TestHalfOfTheFleetIsKilled(t *testing.T) {
 		for _, p := range lost {
 			p.kill()
 		}
-		s.watch.awaitMore(1, event.WorkerSilent{})
+		s.watch.AwaitMore(1, event.WorkerSilent{})
 		for _, p := range lost {
 			p.start()
 		}

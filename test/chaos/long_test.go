@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/platform/failpoint"
+
+	"github.com/spotserve/spotserve/test/internal/runs"
 )
 
 // The settings of TestLong, from the environment.
@@ -83,7 +85,7 @@ type longRun struct {
 	counts map[string]int // of faults and of kinds of runs
 	faults int
 	ended  int // processes that failed without a fault of their own
-	sum    report
+	sum    runs.Report
 }
 
 // A site keeps longNodes nodes; before longSite is over no new one is made.
@@ -119,13 +121,13 @@ func (l *longRun) site(t *testing.T, servers int) {
 		c.disturb(run, calm)
 		r := c.mustBeWhole(run)
 		l.runs++
-		l.sum.totals.Accepted += r.totals.Accepted
-		l.sum.totals.Completed += r.totals.Completed
-		l.sum.totals.UnfinishedAtEnd += r.totals.UnfinishedAtEnd
-		l.sum.totals.LateFacts += r.totals.LateFacts
-		l.sum.terms += r.terms
-		l.sum.joined += r.joined
-		l.sum.gap = max(l.sum.gap, r.gap)
+		l.sum.Totals.Accepted += r.Totals.Accepted
+		l.sum.Totals.Completed += r.Totals.Completed
+		l.sum.Totals.UnfinishedAtEnd += r.Totals.UnfinishedAtEnd
+		l.sum.Totals.LateFacts += r.Totals.LateFacts
+		l.sum.Terms += r.Terms
+		l.sum.Joined += r.Joined
+		l.sum.Gap = max(l.sum.Gap, r.Gap)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
+	"github.com/spotserve/spotserve/test/internal/runs"
 )
 
 // namespace is a network namespace that a pair of interfaces joins with that of
@@ -125,12 +126,12 @@ func TestNetworkIsDown(t *testing.T) {
 		apart  []string // processes on machines of their own
 		target func(*site) *proc
 		fault  func(*namespace) error
-		shows  func(report) bool
+		shows  func(runs.Report) bool
 	}{
-		{"worker", []string{"node-0"}, worker, down, func(r report) bool { return r.joined > 0 }},
-		{"worker, on and off", []string{"node-0"}, worker, flap, func(report) bool { return true }},
-		{"planner", planners, leader, down, func(r report) bool { return r.terms > 1 }},
-		{"planner, on and off", planners, leader, flap, func(report) bool { return true }},
+		{"worker", []string{"node-0"}, worker, down, func(r runs.Report) bool { return r.Joined > 0 }},
+		{"worker, on and off", []string{"node-0"}, worker, flap, func(runs.Report) bool { return true }},
+		{"planner", planners, leader, down, func(r runs.Report) bool { return r.Terms > 1 }},
+		{"planner, on and off", planners, leader, flap, func(runs.Report) bool { return true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options{apart: make(map[string]*namespace), endS: 600}
@@ -142,7 +143,7 @@ func TestNetworkIsDown(t *testing.T) {
 				if err := errors.Join(c.fault(ns), ns.plug()); err != nil {
 					t.Fatal(err)
 				}
-				s.watch.awaitMore(5, event.RequestCompleted{})
+				s.watch.AwaitMore(5, event.RequestCompleted{})
 			})
 			if !c.shows(r) {
 				t.Errorf("nobody noticed: %s", r)

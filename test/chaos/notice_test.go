@@ -36,7 +36,7 @@ func TestNotices(t *testing.T) {
 		"cancelled": func(s *site, run, node string) {
 			for range 3 {
 				s.say(run, node, event.PreemptionNoticed{Nodes: []string{node}, Deadline: seconds(100)})
-				s.watch.awaitMore(2, event.RequestCompleted{})
+				s.watch.AwaitMore(2, event.RequestCompleted{})
 				s.say(run, node, event.PreemptionCancelled{Nodes: []string{node}})
 			}
 		},

@@ -42,9 +42,9 @@ func TestKillAtAPoint(t *testing.T) {
 						return true, nil
 					}
 				}
-				return false, s.watch.counts
+				return false, s.watch.Counts()
 			})
-			if s.watch.over(run) {
+			if s.watch.Over(run) {
 				t.Error("the run was over before its faults were: they prove nothing")
 			}
 			s.mustBeWhole(run)

@@ -20,6 +20,7 @@ import (
 	"github.com/spotserve/spotserve/platform/control"
 	"github.com/spotserve/spotserve/platform/natsserver"
 	"github.com/spotserve/spotserve/platform/wire"
+	"github.com/spotserve/spotserve/test/internal/runs"
 )
 
 // options are what differs between sites.
@@ -45,7 +46,7 @@ type site struct {
 	procs   []*proc
 	bus     bus.Bus // the test's own, past all links
 	notices uint64  // said so far
-	watch   *watch
+	watch   *runs.Watch
 	started time.Time
 }
 
@@ -130,7 +131,7 @@ func (s *site) connect(o options) {
 		}
 		return err == nil, err
 	})
-	s.watch = newWatch(s.t, s.bus)
+	s.watch = runs.NewWatch(s.t, s.bus)
 	s.t.Cleanup(func() {
 		if err := s.bus.Close(); err != nil {
 			s.t.Logf("close the test's bus: %v", err) // NATS may be stopped
@@ -185,7 +186,7 @@ func (s *site) holder(service string) (leader, standby *proc) {
 // roles are a worker that leads a pipeline now and one that leads none.
 func (s *site) roles() (leads, follows *proc) {
 	s.t.Helper()
-	chosen := s.watch.last(event.ConfigChosen{}.Kind()).Body.(event.ConfigChosen)
+	chosen := s.watch.Last(event.ConfigChosen{}.Kind()).Body.(event.ConfigChosen)
 	leaders := make(map[string]bool)
 	for _, p := range chosen.Pipelines {
 		leaders[p.Leader] = true
@@ -266,7 +267,7 @@ func (s *site) say(run, node string, b event.Body) {
 		s.notices = uint64(time.Now().UnixMilli())
 	}
 	s.notices++
-	at := s.watch.now(run)
+	at := s.watch.Now(run)
 	if p, ok := b.(event.PreemptionNoticed); ok {
 		p.Deadline += at
 		b = p

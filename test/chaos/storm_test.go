@@ -37,7 +37,7 @@ func (c *chaos) disturb(run string, calm time.Time) {
 	c.t.Helper()
 	const most = 3 // at once
 	next := time.Now().Add(3 * time.Second)
-	for !c.watch.over(run) && time.Now().Before(calm) {
+	for !c.watch.Over(run) && time.Now().Before(calm) {
 		time.Sleep(100 * time.Millisecond)
 		c.mend(time.Now())
 		if time.Now().Before(next) {

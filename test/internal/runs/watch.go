@@ -1,8 +1,7 @@
-//go:build unix
-
-package chaos
+package runs
 
 import (
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -13,8 +12,11 @@ import (
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
-// watch follows what happens in the runs.
-type watch struct {
+// Patience is far longer than anything in these runs takes, also on a busy machine.
+const Patience = 3 * time.Minute
+
+// Watch follows what happens in the runs.
+type Watch struct {
 	t testing.TB
 
 	mu      sync.Mutex
@@ -25,9 +27,10 @@ type watch struct {
 	ended   map[string]bool // all rows are stored
 }
 
-func newWatch(t testing.TB, b bus.Follower) *watch {
+// NewWatch follows the runs of a bus until the test ends.
+func NewWatch(t testing.TB, b bus.Follower) *Watch {
 	t.Helper()
-	w := &watch{
+	w := &Watch{
 		t: t, more: make(chan struct{}), counts: make(map[event.Kind]int), newest: make(map[event.Kind]event.Event),
 		started: make(map[string]event.RunStarted), ended: make(map[string]bool),
 	}
@@ -37,7 +40,7 @@ func newWatch(t testing.TB, b bus.Follower) *watch {
 	}
 	go func() {
 		for m := range sub.C() {
-			if ev, err := wire.Decode(m.Data); err == nil {
+			if ev, err := wire.DecodeMessage(m.Subject, m.Seq, m.Data); err == nil {
 				w.take(ev)
 			}
 		}
@@ -45,7 +48,7 @@ func newWatch(t testing.TB, b bus.Follower) *watch {
 	return w
 }
 
-func (w *watch) take(ev event.Event) {
+func (w *Watch) take(ev event.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kind := ev.Body.Kind()
@@ -62,9 +65,9 @@ func (w *watch) take(ev event.Event) {
 }
 
 // await waits until holds, which is called with the lock held.
-func (w *watch) await(what string, holds func() bool) {
+func (w *Watch) await(what string, holds func() bool) {
 	w.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(Patience)
 	for {
 		w.mu.Lock()
 		ok, more := holds(), w.more
@@ -75,13 +78,37 @@ func (w *watch) await(what string, holds func() bool) {
 		select {
 		case <-more:
 		case <-timeout:
-			w.t.Fatalf("%s: not within %v; so far %v", what, patience, w.counts)
+			w.t.Fatalf("%s: not within %v; so far %v", what, Patience, w.counts)
 		}
 	}
 }
 
-// awaitMore waits for n more events of a kind than there are now.
-func (w *watch) awaitMore(n int, b event.Body) {
+// AwaitEnd waits until a run is finished and stored.
+func (w *Watch) AwaitEnd(run string) {
+	w.t.Helper()
+	w.await("the end of run "+run, func() bool { return w.ended[run] })
+}
+
+// AwaitStart waits until a run begins.
+func (w *Watch) AwaitStart(run string) (start event.RunStarted) {
+	w.t.Helper()
+	w.await("the start of run "+run, func() bool {
+		var ok bool
+		start, ok = w.started[run]
+		return ok
+	})
+	return start
+}
+
+// Counts is how many events there were so far, by kind.
+func (w *Watch) Counts() map[event.Kind]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.counts)
+}
+
+// AwaitMore waits for n more events of a kind than there are now.
+func (w *Watch) AwaitMore(n int, b event.Body) {
 	w.t.Helper()
 	kind := b.Kind()
 	w.mu.Lock()
@@ -90,8 +117,8 @@ func (w *watch) awaitMore(n int, b event.Body) {
 	w.await("more of "+string(kind), func() bool { return w.counts[kind] >= want })
 }
 
-// last is the newest event of a kind.
-func (w *watch) last(kind event.Kind) event.Event {
+// Last is the newest event of a kind.
+func (w *Watch) Last(kind event.Kind) event.Event {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,16 +129,16 @@ func (w *watch) last(kind event.Kind) event.Event {
 	return ev
 }
 
-// now is the experiment time of a run by the clock.
-func (w *watch) now(run string) vtime.Time {
+// Now is the experiment time of a run by the clock.
+func (w *Watch) Now(run string) vtime.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	start := w.started[run]
 	return vtime.Time(float64(time.Since(time.Unix(0, start.WallStart))) * start.Spec.TimeScale)
 }
 
-// over reports whether a run is finished and stored.
-func (w *watch) over(run string) bool {
+// Over reports whether a run is finished and stored.
+func (w *Watch) Over(run string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ended[run]
