@@ -19,15 +19,6 @@ func all(to sdk.SpanExporter) func(string) sdk.SpanExporter {
 	return func(string) sdk.SpanExporter { return to }
 }
 
-// byTrace groups spans by trace.
-func byTrace(all []otlp.Span) map[string][]otlp.Span {
-	out := make(map[string][]otlp.Span)
-	for _, s := range all {
-		out[s.Trace] = append(out[s.Trace], s)
-	}
-	return out
-}
-
 // TestTracesAreWhole: every trace is one tree of spans that were said once, none of
 // which begins before what it belongs to; there is one of every request and of every
 // reconfiguration.
@@ -37,11 +28,22 @@ func TestTracesAreWhole(t *testing.T) {
 			t.Parallel()
 			memory := new(otlp.Memory)
 			events, _ := cast{spans: all(memory)}.play(t, s.start("spotserve"))
-			roots := make(map[string]int)
-			for trace, spans := range byTrace(memory.Spans()) {
-				roots[mustBeTree(t, trace, spans).Name]++
+			trees, err := otlp.Whole(memory.Spans())
+			if err != nil {
+				t.Fatal(err)
 			}
-			want := make(map[string]int)
+			said := make(map[string]bool)
+			for _, x := range memory.Spans() {
+				if said[x.Trace+x.ID] {
+					t.Errorf("span %s %s is said twice", x.Name, x.ID)
+				}
+				said[x.Trace+x.ID] = true
+			}
+			roots := make(map[string]int)
+			for _, tree := range trees {
+				roots[tree.Name]++
+			}
+			want, batches := make(map[string]int), make(map[[2]uint64]bool)
 			for _, ev := range events {
 				switch b := ev.Body.(type) {
 				case event.RequestArrived:
@@ -49,13 +51,12 @@ func TestTracesAreWhole(t *testing.T) {
 				case event.ConfigChosen:
 					want["reconfiguration"]++
 				case event.BatchStarted:
-					want["batch"]++
+					batches[[2]uint64{b.Epoch.N<<32 | uint64(b.Pipeline), b.Batch}] = true
 				case event.RequestsJoined:
-					if b.Tokens == 0 && !b.Resumed {
-						want["batch"] = roots["batch"] // a batch may be joined twice at its begin
-					}
+					batches[[2]uint64{b.Epoch.N<<32 | uint64(b.Pipeline), b.Batch}] = true
 				}
 			}
+			want["batch"] = len(batches)
 			for name, n := range want {
 				if roots[name] != n || n == 0 {
 					t.Errorf("%d traces of a %s, want %d", roots[name], name, n)
@@ -63,32 +64,6 @@ func TestTracesAreWhole(t *testing.T) {
 			}
 		})
 	}
-}
-
-func mustBeTree(t *testing.T, trace string, spans []otlp.Span) *otlp.Tree {
-	t.Helper()
-	seen := make(map[string]bool)
-	for _, s := range spans {
-		if seen[s.ID] {
-			t.Errorf("span %s %s is said twice", s.Name, s.ID)
-		}
-		seen[s.ID] = true
-	}
-	roots := otlp.Trees(spans, trace)
-	if len(roots) != 1 || roots[0].Parent != "" {
-		for _, r := range roots {
-			t.Log(r.String("run", "request", "epoch", "outcome"))
-		}
-		t.Fatalf("trace %s has %d trees, or one that belongs to something else; want one", trace, len(roots))
-	}
-	roots[0].Walk(func(n *otlp.Tree) {
-		for _, c := range n.Children {
-			if c.Start.Before(n.Start) || c.End.Before(c.Start) {
-				t.Errorf("%s %s begins at %s, before its parent %s at %s", c.Name, c.ID, c.Start, n.Name, n.Start)
-			}
-		}
-	})
-	return roots[0]
 }
 
 // TestTakeoverKeepsTheTraces: a planner dies, with its newest spans, or sleeps until

@@ -104,7 +104,7 @@ func (p *Planner) progress(ev event.Event, effects []effect.Effect) {
 		said := p.saidAt[ev.ID()]
 		delete(p.saidAt, ev.ID())
 		how = append(how, text("source", ev.Source))
-		p.causes = append(p.causes, cause{ev.ID(), ev.Body.Kind(), said, p.at, append(how, instant("time", ev.Time)...)})
+		p.causes = append(p.causes, cause{ev.ID(), ev.Body.Kind(), said, p.begun, append(how, instant("time", ev.Time)...)})
 		if len(p.causes) > maxCauses {
 			p.causes = p.causes[1:]
 		}

@@ -44,6 +44,37 @@ func sortTrees(list []*Tree) {
 	})
 }
 
+// Whole returns the tree of every trace. It fails where a trace is not one tree that
+// belongs to nothing else, and where a span begins before what it belongs to.
+func Whole(all []Span) (map[string]*Tree, error) {
+	traces := make(map[string][]Span)
+	for _, s := range all {
+		traces[s.Trace] = append(traces[s.Trace], s)
+	}
+	out := make(map[string]*Tree, len(traces))
+	var wrong error
+	for trace, spans := range traces {
+		roots := Trees(spans, trace)
+		if len(roots) != 1 || roots[0].Parent != "" {
+			var drawn strings.Builder
+			for _, r := range roots {
+				drawn.WriteString(r.String("run", "request", "epoch", "outcome"))
+			}
+			wrong = fmt.Errorf("trace %s is not one tree:\n%s", trace, &drawn)
+			continue
+		}
+		roots[0].Walk(func(n *Tree) {
+			for _, c := range n.Children {
+				if c.Start.Before(n.Start) || c.End.Before(c.Start) {
+					wrong = fmt.Errorf("%s %s begins at %s, before its parent %s at %s", c.Name, c.ID, c.Start, n.Name, n.Start)
+				}
+			}
+		})
+		out[trace] = roots[0]
+	}
+	return out, wrong
+}
+
 // Names lists the names below t, "request(publish queued compute(prefill decode))"
 // for example.
 func (t *Tree) Names() string {
