@@ -115,6 +115,9 @@ func Of(role Role, node, inbox string) Grants {
 		g.add("changes the settings of streams", updates()...)
 		g.read(bus.Control)
 		g.read(bus.Runs)
+		for _, s := range []bus.Stream{bus.Control, bus.Runs} {
+			g.add("backs "+string(s)+" up", jsapi.StreamSnapshot(string(s)), jsapi.SnapshotAcks(string(s)))
+		}
 		g.add("reads all keys", jsapi.DirectGet(keyStream, jsapi.Key(bus.Keys, ">")))
 		g.add("lists streams and consumers", jsapi.StreamList, jsapi.StreamNames,
 			jsapi.ConsumerList(every), jsapi.ConsumerNames(every), jsapi.ConsumerInfo(every, every))

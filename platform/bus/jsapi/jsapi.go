@@ -32,6 +32,12 @@ func StreamPurge(stream string) string { return prefix + "STREAM.PURGE." + strea
 // StreamDelete removes a stream.
 func StreamDelete(stream string) string { return prefix + "STREAM.DELETE." + stream }
 
+// StreamSnapshot takes a copy of a stream as it is, to keep elsewhere.
+func StreamSnapshot(stream string) string { return prefix + "STREAM.SNAPSHOT." + stream }
+
+// SnapshotAcks are the subjects on which a client says what it has of a copy.
+func SnapshotAcks(stream string) string { return "$JS.SNAPSHOT.ACK." + stream + ".>" }
+
 // MessageDelete removes a message of a stream.
 func MessageDelete(stream string) string { return prefix + "STREAM.MSG.DELETE." + stream }
 
