@@ -139,6 +139,8 @@ func (l *ledger) take(begin time.Time, now vtime.Time, ev event.Event) {
 		l.notice(begin, ev.Time)
 	case event.PreemptionCancelled:
 		l.noticed = time.Time{} // it may stay without a plan
+	case event.WorkerSilent:
+		l.note(func() { l.silent.Add(float64(len(b.Nodes))) })
 	case event.BatchStarted:
 		l.batch(b.Epoch, b.Pipeline)
 	case event.RequestsJoined:

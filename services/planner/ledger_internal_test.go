@@ -170,6 +170,7 @@ func story(l *ledger) {
 	at(2, "a", event.BatchStarted{})
 	at(5, "a", event.BatchCompleted{Requests: []event.RequestID{0}})
 	at(6, "replayer", event.InstanceLost{})
+	at(6, "planner/watch", event.WorkerSilent{Nodes: []string{"c", "d"}})
 	at(7, "a", event.PipelineExited{})
 	at(8, "replayer", event.RequestArrived{Request: 1})
 	at(10, "a", event.ContextMigrated{Epoch: epoch, At: vtime.Seconds(10), Bytes: 5, DiskBytes: 6})
@@ -181,7 +182,7 @@ func story(l *ledger) {
 
 var told = map[string][]float64{
 	"events_total request_arrived": {2}, "events_total batch_started": {1}, "events_total batch_completed": {1},
-	"events_total instance_lost": {1}, "events_total pipeline_exited": {1}, "events_total context_migrated": {2}, "events_total stage_started": {1},
+	"events_total instance_lost": {1}, "events_total worker_silent": {1}, "silent_workers_total": {2}, "events_total pipeline_exited": {1}, "events_total context_migrated": {2}, "events_total stage_started": {1},
 	"ignored_events_total": {1}, "sources_given_up_total": {2},
 	"requests_arrived_total": {2}, "requests_completed_total": {1},
 	"request_latency_seconds": {1, 5}, "request_queue_seconds": {1, 2}, "batch_requests": {1, 3},

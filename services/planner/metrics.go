@@ -22,6 +22,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	ignored  prometheus.Counter
 	givenUp  prometheus.Counter
+	silent   prometheus.Counter
 	counts   []count
 	latency  prometheus.Histogram
 	queueing prometheus.Histogram
@@ -79,6 +80,8 @@ func newMetrics() *metrics {
 			"Events that counted for nothing: said before, or by a process whose place another one had taken."),
 		givenUp: counter("sources_given_up_total",
 			"Silent sources that an overdue event did not wait for any longer."),
+		silent: counter("silent_workers_total",
+			"Verdicts on workers that were not heard of for too long, by node: the planner went on without them."),
 		latency: histogram("request_latency_seconds",
 			"Time from the arrival of a request to its response, of completed ones. Experiment time: wall time times the run's time scale.", experimentTime),
 		queueing: histogram("request_queue_seconds",
@@ -143,7 +146,7 @@ func (m *metrics) register(r prometheus.Registerer) (err error) {
 	}
 	g := &m.migration
 	all := []prometheus.Collector{
-		m.active, &m.load, m.step, m.takeover, m.events, m.ignored, m.givenUp, m.latency, m.queueing, m.batches,
+		m.active, &m.load, m.step, m.takeover, m.events, m.ignored, m.givenUp, m.silent, m.latency, m.queueing, m.batches,
 		m.reconfigurations, m.starting, m.decisions, m.answers,
 		g.plannedBytes, g.plannedSeconds, g.doneBytes, g.doneSeconds, g.resumed, g.requeued,
 	}
