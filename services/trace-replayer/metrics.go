@@ -28,7 +28,7 @@ func newMetrics() *metrics {
 			Name: "spotserve_replayer_starts_total", Help: "Start events by answer: accepted, refused.",
 		}, []string{"answer"}),
 		events: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "spotserve_replayer_events_total", Help: "Events played.",
+			Name: "spotserve_replayer_events_total", Help: "Events played, of all runs.",
 		}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "spotserve_replayer_event_delay_seconds", Help: "Wall time from the instant that an event was due to its being handed over.",
