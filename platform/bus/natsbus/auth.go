@@ -100,6 +100,8 @@ func (o Options) hint(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return "the server does not let " + o.who() + " in: name credentials that it knows (--nats-nkey, or a user and --nats-password-file), and reload it after auth.conf has changed"
+	case errors.Is(err, nats.ErrNkeysNotSupported):
+		return "the server knows no nkeys: have it include the auth.conf of spotserve deploy keys, or name another one with --nats"
 	case errors.Is(err, nats.ErrSecureConnRequired), strings.Contains(text, "secure connection required"):
 		return "the server wants TLS: name its authority with --tls-ca"
 	case errors.Is(err, nats.ErrSecureConnWanted):

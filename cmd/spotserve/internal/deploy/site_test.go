@@ -1,7 +1,12 @@
 package deploy_test
 
 import (
+	"encoding/json"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +107,53 @@ func (s *site) raw(name string) *nats.Conn {
 	}
 	s.t.Cleanup(nc.Close)
 	return nc
+}
+
+// ask asks the server something, and reads the answer into to.
+func ask(t *testing.T, nc *nats.Conn, subject string, to any) {
+	t.Helper()
+	m, err := nc.Request(subject, nil, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(m.Data, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openServer is one that takes everybody, in plain text.
+func openServer(t *testing.T) (url string) {
+	t.Helper()
+	server, err := natsserver.Start(natsserver.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Shutdown(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server.URL()
+}
+
+// wantNoSecrets looks for what folders of keys hold as secrets.
+func wantNoSecrets(t *testing.T, text string, folders ...string) {
+	t.Helper()
+	for _, folder := range folders {
+		err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || !strings.HasSuffix(path, ".key") && !strings.HasSuffix(path, ".nk") {
+				return err
+			}
+			secret, err := os.ReadFile(path)
+			for line := range strings.Lines(string(secret)) {
+				if line = strings.TrimSpace(line); !strings.HasPrefix(line, "-----") && strings.Contains(text, line) {
+					t.Errorf("a secret of %s is in\n%s", path, text)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
