@@ -7,6 +7,7 @@ import (
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/storetest/chtest"
 )
@@ -148,7 +149,7 @@ func testPlainValues(t *testing.T, url string) {
 }
 
 func TestParse(t *testing.T) {
-	target, err := parse("clickhouse://user:p%40ss@host/db")
+	target, err := parse("clickhouse://user:p%40ss@host/db", credential.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

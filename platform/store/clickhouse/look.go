@@ -9,6 +9,8 @@ func (r *Reader) Schema(ctx context.Context) (have, known int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	ctx, cancel := withoutDeadline(ctx)
+	defer cancel()
 	var version int64
 	if err := r.conn.QueryRow(ctx, "SELECT max(version) FROM schema_version").Scan(&version); err != nil {
 		return 0, 0, r.target.explain("ask for the schema of", err)
@@ -18,12 +20,12 @@ func (r *Reader) Schema(ctx context.Context) (have, known int, err error) {
 
 // Rights says what the server lets this user do.
 func (r *Reader) Rights(ctx context.Context) (string, error) {
-	var value string
-	if err := r.conn.QueryRow(ctx, "SELECT value FROM system.settings WHERE name = 'readonly'").Scan(&value); err != nil {
+	confined, err := r.isConfined(ctx)
+	switch {
+	case err != nil:
 		return "", r.target.explain("ask for the rights of this user in", err)
+	case confined:
+		return "reads", nil
 	}
-	if value == "0" {
-		return "reads and writes", nil
-	}
-	return "reads", nil
+	return "reads and writes", nil
 }

@@ -11,6 +11,7 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/internal/readonly"
 )
@@ -20,12 +21,20 @@ import (
 type Reader struct {
 	target *target
 	conn   driver.Conn
+	// confined says that the user's own profile is read-only. Such a user may not
+	// send settings, not even this one.
+	confined bool
 }
 
 // OpenReader opens a database for reading. A server that does not answer and a
 // database that does not exist are errors.
 func OpenReader(ctx context.Context, url string) (*Reader, error) {
-	t, err := parse(url)
+	return OpenReaderAs(ctx, credential.Files{}, url)
+}
+
+// OpenReaderAs is OpenReader with credentials.
+func OpenReaderAs(ctx context.Context, files credential.Files, url string) (*Reader, error) {
+	t, err := parse(url, files)
 	if err != nil {
 		return nil, err
 	}
@@ -33,11 +42,12 @@ func OpenReader(ctx context.Context, url string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Ping(ctx); err != nil {
+	r := &Reader{target: t, conn: conn}
+	if r.confined, err = r.isConfined(ctx); err != nil {
 		conn.Close()
 		return nil, t.explain("open", err)
 	}
-	return &Reader{t, conn}, nil
+	return r, nil
 }
 
 // Query implements store.Reader.
@@ -53,8 +63,31 @@ func (r *Reader) Query(ctx context.Context, text string, args ...any) (store.Row
 	return rows, nil
 }
 
+// isConfined asks whether the user's profile lets it write.
+func (r *Reader) isConfined(ctx context.Context) (bool, error) {
+	ctx, cancel := withoutDeadline(ctx)
+	defer cancel()
+	var value string
+	err := r.conn.QueryRow(ctx, "SELECT value FROM system.settings WHERE name = 'readonly'").Scan(&value)
+	return value != "0", err
+}
+
+// withoutDeadline is a context that ends with ctx. The client would send a deadline
+// to the server as a setting.
+func withoutDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	return out, func() { stop(); cancel(nil) }
+}
+
 func (r *Reader) query(ctx context.Context, statement string, args []any) (store.Rows, error) {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1}))
+	if r.confined {
+		var cancel context.CancelFunc
+		ctx, cancel = withoutDeadline(ctx)
+		defer cancel()
+	} else {
+		ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1}))
+	}
 	rows, err := r.conn.Query(ctx, statement, args...)
 	if err != nil {
 		return store.Rows{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/spotserve/spotserve/platform/credential"
 	"github.com/spotserve/spotserve/platform/store"
 	"github.com/spotserve/spotserve/platform/store/internal/layout"
 )
@@ -25,7 +26,12 @@ type Writer struct {
 // Open connects to a database and sets up its tables. It makes the database if
 // it does not exist.
 func Open(ctx context.Context, url string) (*Writer, error) {
-	t, err := parse(url)
+	return OpenAs(ctx, credential.Files{}, url)
+}
+
+// OpenAs is Open with credentials.
+func OpenAs(ctx context.Context, files credential.Files, url string) (*Writer, error) {
+	t, err := parse(url, files)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +39,7 @@ func Open(ctx context.Context, url string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{Reader: Reader{t, conn}}
+	w := &Writer{Reader: Reader{target: t, conn: conn}}
 	if err := w.setUp(ctx); err != nil {
 		conn.Close()
 		return nil, t.explain("open", err)
@@ -55,9 +61,9 @@ func (w *Writer) setUp(ctx context.Context) error {
 }
 
 // createDatabase needs connections of its own: none can be made to a database
-// that does not exist.
+// that does not exist. Every user may connect to system.
 func (w *Writer) createDatabase(ctx context.Context) error {
-	conn, err := w.target.connect("default")
+	conn, err := w.target.connect("system")
 	if err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func (a *app) logger() *slog.Logger { return a.obs.Logger(a.stderr) }
 
 // reader opens the store for reading and hands it to read.
 func (a *app) reader(ctx context.Context, read func(store.Reader) error) (err error) {
-	r, err := open.OpenReader(ctx, a.storeURL)
+	r, err := open.As(a.credentials).OpenReader(ctx, a.storeURL)
 	if err != nil {
 		return err
 	}

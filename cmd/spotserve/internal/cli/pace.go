@@ -61,7 +61,7 @@ func (a *app) makeRuns(ctx context.Context, starts []event.StartExperiment, p pa
 }
 
 func (a *app) makeVirtual(ctx context.Context, starts []event.StartExperiment) (all []made, err error) {
-	w, err := open.Open(ctx, a.storeURL)
+	w, err := open.As(a.credentials).Open(ctx, a.storeURL)
 	if err != nil {
 		return nil, err
 	}

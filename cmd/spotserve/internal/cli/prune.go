@@ -59,7 +59,7 @@ func (a *app) pruneRuns(ctx context.Context, keep retention) (err error) {
 			return a.printRows(prunedRows(old))
 		})
 	}
-	p, err := open.OpenPruner(ctx, a.storeURL)
+	p, err := open.As(a.credentials).OpenPruner(ctx, a.storeURL)
 	if err != nil {
 		return interruptedOr(ctx, err)
 	}

@@ -86,7 +86,7 @@ func New(ctx context.Context, o Options) (_ *Stack, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	w, err := open.Open(ctx, o.Store)
+	w, err := open.As(o.Credentials).Open(ctx, o.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		{"plotter", func(b bus.Bus, log *slog.Logger, _ *trace.Tracer) error {
 			return plotter.Setup(&s.group, plotter.Options{
 				Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Folder: Figures(o.Data), Drawn: o.Drawn,
-				Open:    func(ctx context.Context) (store.Reader, error) { return open.OpenReader(ctx, o.Store) },
+				Open:    func(ctx context.Context) (store.Reader, error) { return open.As(o.Credentials).OpenReader(ctx, o.Store) },
 				Formats: []figure.Format{figure.PNG, figure.SVG, figure.PDF},
 			})
 		}},

@@ -23,7 +23,7 @@ func main() {
 			keep.AddFlags(fs)
 		},
 		Setup: func(ctx context.Context, p *service.Process) error {
-			w, err := open.Open(ctx, *url)
+			w, err := open.As(p.Credentials).Open(ctx, *url)
 			if err != nil {
 				return err
 			}

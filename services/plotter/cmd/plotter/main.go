@@ -29,7 +29,7 @@ func main() {
 				return err
 			}
 			return plotter.Setup(&p.Group, plotter.Options{
-				Bus: b, Open: func(ctx context.Context) (store.Reader, error) { return open.OpenReader(ctx, *url) },
+				Bus: b, Open: func(ctx context.Context) (store.Reader, error) { return open.As(p.Credentials).OpenReader(ctx, *url) },
 				Folder: *figures, Log: p.Log, Metrics: p.Metrics, Ready: p.Ready,
 			})
 		},

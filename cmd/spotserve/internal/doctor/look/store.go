@@ -25,7 +25,7 @@ func (l *looker) store(ctx context.Context, s *doctor.Seen) {
 		s.Store.TLS = u.Query().Get("secure") == "true"
 		s.Store.Plain = !s.Store.TLS && !isLoopback(l.Store)
 	}
-	r, err := open.OpenReader(ctx, l.Store)
+	r, err := open.As(l.Credentials).OpenReader(ctx, l.Store)
 	if err != nil {
 		s.Store.Err, s.Runs.Err = err, errStore
 		return
