@@ -1,11 +1,13 @@
 package catalog
 
 import (
+	"math"
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/spotserve/spotserve/core/arrival"
+	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
 )
 
@@ -34,6 +36,7 @@ type customFile struct {
 	CommitIntervalTokens  int                  `yaml:"commit_interval_tokens"`
 	MigrationBufferGiB    float64              `yaml:"migration_buffer_gib"` // a GPU
 	Provision             provisionFile        `yaml:"provision,omitempty"`
+	Limits                limitsFile           `yaml:"limits"`
 	Trace                 traceSource          `yaml:"trace"`
 	Arrivals              arrivalSource        `yaml:"arrivals"`
 	Model                 named[modelFile]     `yaml:"model"`
@@ -55,6 +58,43 @@ type provisionFile struct {
 	OnDemand       bool                 `yaml:"on_demand,omitempty"`
 	SpotStartS     float64              `yaml:"spot_start_s,omitempty"`
 	OnDemandStartS float64              `yaml:"on_demand_start_s,omitempty"`
+}
+
+// limitsFile bounds what users may ask of a run that computes tokens.
+type limitsFile struct {
+	PromptBytes  int     `yaml:"prompt_bytes"`
+	PromptTokens int     `yaml:"prompt_tokens"`
+	Waiting      int     `yaml:"waiting"`
+	RequestsRPS  float64 `yaml:"requests_rps"`
+	Burst        int     `yaml:"burst"`
+}
+
+// Bounds of the limits.
+const (
+	minRequestsRPS = 0.001
+	maxRequestsRPS = 1e6
+	maxBurst       = 1_000_000
+)
+
+func newLimitsFile() limitsFile {
+	l := experiment.DefaultLimits()
+	return limitsFile{l.PromptBytes, l.PromptTokens, l.Waiting, l.RequestsPerSecond, l.Burst}
+}
+
+func (l limitsFile) limits() experiment.Limits {
+	return experiment.Limits{
+		PromptBytes: l.PromptBytes, PromptTokens: l.PromptTokens, Waiting: l.Waiting, RequestsPerSecond: l.RequestsRPS, Burst: l.Burst,
+	}
+}
+
+// check holds the limits against what one message can carry.
+func (l limitsFile) check(c *checker) {
+	c.count("prompt_bytes", l.PromptBytes, event.MaxPromptBytes)
+	c.count("prompt_tokens", l.PromptTokens, event.MaxPromptTokens)
+	c.count("waiting", l.Waiting, math.MaxInt32)
+	c.count("burst", l.Burst, maxBurst)
+	c.holds("requests_rps", l.RequestsRPS >= minRequestsRPS && l.RequestsRPS <= maxRequestsRPS,
+		"is %v, allowed is %v to %v", l.RequestsRPS, minRequestsRPS, maxRequestsRPS)
 }
 
 // traceSource says where the availability of instances comes from: exactly one
@@ -116,6 +156,7 @@ func newCustomFile() customFile {
 		CommitIntervalTokens: 32,
 		MigrationBufferGiB:   1,
 		Provision:            provisionFile{Mode: experiment.Replay, SpotStartS: 40, OnDemandStartS: 120},
+		Limits:               newLimitsFile(),
 		Trace:                traceSource{Market: allSpot},
 		Arrivals:             arrivalSource{Kind: string(arrival.Poisson), CV: 1},
 		Compute:              computeProfiled,

@@ -36,7 +36,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	parts := []string{"trace", "trace.fixed", "trace.generate", "provision", "arrivals", "arrivals.rescale", "model", "instance", "engine", "profile", "transformer", "transformer.rope_scaling", "transformer.sampling"}
+	parts := []string{"limits", "trace", "trace.fixed", "trace.generate", "provision", "arrivals", "arrivals.rescale", "model", "instance", "engine", "profile", "transformer", "transformer.rope_scaling", "transformer.sampling"}
 	for _, key := range append(sweepKeys(), notSwept...) {
 		if _, length, ok := strings.Cut(key, "_tokens."); ok {
 			if !strings.Contains(section, "`"+length+"`") && length != "distribution" {

@@ -132,6 +132,7 @@ func (r *resolved) spec() experiment.Spec {
 		MigrationBuffer:    gibibytes(f.MigrationBufferGiB),
 		RateWindow:         vtime.Duration(f.RateWindowS),
 		Headroom:           f.Headroom,
+		Limits:             f.Limits.limits(),
 		SLOP99:             vtime.Duration(f.SLOP99S),
 		Sweep:              f.SweepPoint.values,
 		Transformer:        r.computed(),

@@ -73,7 +73,7 @@ func TestResolveEndToEnd(t *testing.T) {
 		ArrivalRate: rate, RequiredThroughput: required,
 		BatchLimit: 4, Batching: experiment.Pooled, PoolDepth: 1,
 		PromptTokens: 512, OutputTokens: 128, CommitInterval: 32,
-		LargestFleet: 40, MigrationBuffer: 1 << 30, Headroom: required / rate,
+		LargestFleet: 40, MigrationBuffer: 1 << 30, Limits: experiment.DefaultLimits(), Headroom: required / rate,
 		End: vtime.Seconds(1320),
 	}
 	if !reflect.DeepEqual(spec, want) {

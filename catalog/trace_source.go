@@ -68,6 +68,7 @@ func (s *settler) loadTrace() {
 		s.trace.source = t.Source
 	}
 	s.checkProvision()
+	s.file.Limits.check(s.doc.part("limits"))
 }
 
 // marketHint says where each form of a trace says how its instances were bought.

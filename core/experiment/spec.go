@@ -153,6 +153,7 @@ type Spec struct {
 	Provision    Provision
 	Provisioning Provisioning // of a closed loop
 
+	Limits      Limits // on the requests of users
 	Compute     Compute
 	Transformer *TransformerModel // nil in a profiled run
 	// Forced are the configurations to go through, one a change of the fleet,

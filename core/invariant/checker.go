@@ -75,6 +75,7 @@ func (c *Checker) Take(ev event.Event) {
 		}
 	case event.RequestRefused:
 		c.end(ev, b.Request)
+		c.ended.Remove(uint64(b.Request)) // it may be sent again
 	case event.RequestCompleted:
 		c.answer(ev, b.Record.Request, 0, b.Output)
 		c.end(ev, b.Record.Request)

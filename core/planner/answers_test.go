@@ -66,19 +66,6 @@ func TestKeepsAnswersAndHandsThemOn(t *testing.T) {
 	}
 }
 
-// from is at for the facts of another node.
-func (d *driver) from(node string, second float64, bodies ...event.Body) {
-	for _, b := range bodies {
-		d.seq++
-		now := vtime.Seconds(second)
-		for _, e := range d.planner.Step(now, event.Event{Run: "run", Source: node, Seq: d.seq, Time: now, Body: b}) {
-			if e.Publishes() {
-				d.events = append(d.events, e.Event)
-			}
-		}
-	}
-}
-
 // TestATokenThatChangesIsADefect: the first word stands.
 func TestATokenThatChangesIsADefect(t *testing.T) {
 	for name, tt := range map[string]struct {

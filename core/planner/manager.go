@@ -34,6 +34,7 @@ type MetaContextManager struct {
 
 	fleet    *fleet.InstanceManager
 	requests *serve.Manager
+	limiter  *serve.Limiter // of what users ask
 	required requirement
 	rate     rateEstimator
 
@@ -105,6 +106,7 @@ func (m *MetaContextManager) start(run string, spec experiment.Spec) {
 	m.emit.Run, m.spec, m.policy = run, spec, policyOf(spec)
 	m.required.rps, m.rate.window = spec.RequiredThroughput, spec.RateWindow
 	m.fleet, m.requests = fleet.NewInstanceManager(), serve.NewManager(servePolicy(spec))
+	m.limiter = serve.NewLimiter(spec.Limits)
 	m.deployed = newDeployment()
 	latency, err := cost.NewLatencyModel(spec.Model, spec.Profile)
 	if err != nil {
@@ -167,7 +169,7 @@ func (m *MetaContextManager) take(ev event.Event) {
 	case event.RunEnded:
 		m.end(b.Reason)
 	case event.RequestArrived:
-		m.arrive(b)
+		m.arrive(b, ev.Source == event.SourceUser)
 	case event.WorkerSilent:
 		m.silent(b.Nodes)
 	case event.WorkerJoined:

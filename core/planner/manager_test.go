@@ -46,10 +46,10 @@ func serving(t *testing.T, change func(*experiment.Spec)) *driver {
 	return d
 }
 
-func (d *driver) at(second float64, bodies ...event.Body) { d.say("node-0", second, bodies...) }
+func (d *driver) at(second float64, bodies ...event.Body) { d.from("node-0", second, bodies...) }
 
-// say is at, by another source.
-func (d *driver) say(source string, second float64, bodies ...event.Body) {
+// from is at, by another source.
+func (d *driver) from(source string, second float64, bodies ...event.Body) {
 	for _, b := range bodies {
 		d.seq++
 		now := vtime.Seconds(second)

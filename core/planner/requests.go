@@ -10,15 +10,22 @@ import (
 	"github.com/spotserve/spotserve/core/vtime"
 )
 
-func (m *MetaContextManager) arrive(b event.RequestArrived) {
+// arrive takes a request; users is whether a user sent it.
+func (m *MetaContextManager) arrive(b event.RequestArrived, users bool) {
 	if m.requests.Known(b.Request) {
 		return
 	}
 	if m.spec.Measured() {
 		b = m.bounded(b)
 	}
-	if reason := m.refusal(b); reason != "" {
-		m.requests.Reject(b.Request)
+	reason := m.refusal(b)
+	if users && reason == "" {
+		reason = m.limiter.Admit(b, m.emit.Now, m.requests.Totals().Queued)
+	}
+	if reason != "" {
+		if !users || m.spec.Limits.None() {
+			m.requests.Reject(b.Request)
+		} // else nobody remembers it: there may be many, and it may be sent again
 		refused := event.RequestRefused{Request: b.Request, Reason: reason}
 		if b.Prompt != nil {
 			refused.Name = b.Prompt.Name

@@ -22,7 +22,7 @@ func TestAWorkerSpeaksForItsOwnPipelinesOnly(t *testing.T) {
 		event.BatchCompleted{Epoch: epoch1, Batch: 1, Requests: ids, EndedAt: vtime.Seconds(22)},
 		event.PipelineExited{Epoch: epoch1, Batch: 1, At: vtime.Seconds(22)},
 	}
-	d.say("node-9", 22, facts...)
+	d.from("node-9", 22, facts...)
 	if said := d.kinds(); said != "" || d.planner.Counts().Duplicated != 0 {
 		t.Fatalf("node-9 makes the planner say %q", said)
 	}

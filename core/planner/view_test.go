@@ -144,7 +144,7 @@ func TestCauses(t *testing.T) {
 	up(second, 200)
 	d.at(210, event.PreemptionNoticed{Nodes: []string{"node-0"}, Deadline: vtime.Seconds(300)})
 	for _, p := range second.Pipelines {
-		d.say(p.Leader, 211, event.PipelineExited{Epoch: second.Epoch, Pipeline: p.Pipeline, At: vtime.Seconds(211)})
+		d.from(p.Leader, 211, event.PipelineExited{Epoch: second.Epoch, Pipeline: p.Pipeline, At: vtime.Seconds(211)})
 	}
 	d.at(d.timers["plan"].Seconds(), event.TimerFired{Timer: "plan"})
 	third := last[event.ConfigChosen](d)

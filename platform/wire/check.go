@@ -128,6 +128,14 @@ func (c *check) notNegative(field string, v float64) float64 {
 	return c.float(field, v)
 }
 
+// atLeast passes a finite number of at least low, either way.
+func (c *check) atLeast(field string, low, v float64) float64 {
+	if v < low {
+		c.fail(field, "is %v: must be at least %v", v, low)
+	}
+	return c.float(field, v)
+}
+
 // text passes a text that must be there, either way.
 func (c *check) text(field, v string) string {
 	if v == "" {

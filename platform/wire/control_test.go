@@ -165,7 +165,7 @@ func TestAnswersMayHaveNewerFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7"}); got != want {
+	if want := (event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7", Schema: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

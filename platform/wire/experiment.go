@@ -48,6 +48,7 @@ func specOut(c *check, s experiment.Spec) *pb.Spec {
 		SloP99Ns:           int64(s.SLOP99),
 		Provision:          provisions.out(c, "provision", s.Provision),
 		Provisioning:       inside(c, "provisioning", s.Provisioning, provisioningOut),
+		Limits:             inside(c, "limits", s.Limits, limitsOut),
 		Sweep:              list(c, "sweep", s.Sweep, sweepValueOut),
 		Compute:            computes.out(c, "compute", s.Compute),
 		Transformer:        present(c, "transformer", s.Transformer, transformerOut),
@@ -94,6 +95,7 @@ func specIn(c *check, m *pb.Spec) experiment.Spec {
 		SLOP99:             time.Duration(m.SloP99Ns),
 		Provision:          provisions.in(c, "provision", m.Provision),
 		Provisioning:       optional(c, "provisioning", m.Provisioning, provisioningIn),
+		Limits:             optional(c, "limits", m.Limits, limitsIn),
 		Sweep:              list(c, "sweep", m.Sweep, sweepValueIn),
 		Compute:            computes.in(c, "compute", m.Compute),
 		Transformer:        present(c, "transformer", m.Transformer, transformerIn),
@@ -120,6 +122,28 @@ func provisioningIn(c *check, m *pb.Provisioning) experiment.Provisioning {
 		OnDemandStart: time.Duration(m.OnDemandStartNs),
 	}
 }
+
+func limitsOut(c *check, l experiment.Limits) *pb.Limits {
+	if l.None() {
+		return nil
+	}
+	return &pb.Limits{
+		PromptBytes: c.count("prompt_bytes", l.PromptBytes), PromptTokens: c.count("prompt_tokens", l.PromptTokens),
+		Waiting: c.count("waiting", l.Waiting), Burst: c.countFrom("burst", 1, l.Burst),
+		RequestsPerSecond: c.atLeast("requests_per_second", minRate, l.RequestsPerSecond),
+	}
+}
+
+func limitsIn(c *check, m *pb.Limits) experiment.Limits {
+	return experiment.Limits{
+		PromptBytes: c.int("prompt_bytes", m.PromptBytes), PromptTokens: c.int("prompt_tokens", m.PromptTokens),
+		Waiting: c.int("waiting", m.Waiting), Burst: c.intFrom("burst", 1, m.Burst),
+		RequestsPerSecond: c.atLeast("requests_per_second", minRate, m.RequestsPerSecond),
+	}
+}
+
+// minRate keeps the time between two requests a number of nanoseconds.
+const minRate = 0.001
 
 func sweepValueOut(c *check, v experiment.SweepValue) *pb.SweepValue {
 	return &pb.SweepValue{Key: c.text("key", v.Key), Value: c.text("value", v.Value)}

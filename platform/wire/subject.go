@@ -313,6 +313,17 @@ func RunStartedFilter(run string) string { return kindFilter(run, "fleet", event
 // RunFinishedFilter matches the closing of a run.
 func RunFinishedFilter(run string) string { return kindFilter(run, "plan", event.RunFinished{}) }
 
+// RunOf names the run that a message on the subject is about; ok is false if it is
+// about none.
+func RunOf(subject string) (run string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, "spot.run.")
+	if !ok {
+		return "", false
+	}
+	run, _, _ = strings.Cut(rest, ".")
+	return run, checkRun(run) == nil
+}
+
 // FinishedRun names the run that a message on the subject closes; ok is false if
 // it closes none.
 func FinishedRun(subject string) (run string, ok bool) {

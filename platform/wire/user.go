@@ -68,8 +68,14 @@ func UserRequests(run string) string { return "spot.run." + wild(run) + ".reques
 func userRequestID(name string) event.RequestID {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name)) // a hash's Write never fails
-	return event.RequestID(1<<62 | h.Sum64()>>2)
+	return event.RequestID(ofUser | h.Sum64()>>2)
 }
+
+// ofUser marks the requests of users.
+const ofUser = 1 << 62
+
+// OfUser reports whether a user published the request.
+func OfUser(id event.RequestID) bool { return id&ofUser != 0 }
 
 // arrivalsOf names the run whose arrivals are on the subject.
 func arrivalsOf(subject string) (run string, ok bool) {

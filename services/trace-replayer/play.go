@@ -28,6 +28,9 @@ func (s *service) play(ctx context.Context, e *entry) error {
 	log := s.Log.With("run", run)
 	_, spec, timeline, wrong := resolve(e.start)
 	begun, found, err := actor.FindRun(ctx, s.Bus, run)
+	if schema == 1 {
+		spec.Limits = experiment.Limits{} // its planners know of none
+	}
 	switch {
 	case err != nil:
 	case found:

@@ -245,6 +245,9 @@ func (s *service) check(ctx context.Context, e *entry) (accepted event.Experimen
 	if missing != nil {
 		return accepted, refusal(e.seq, missing), nil
 	}
+	if schema < 2 && spec.Limits != experiment.DefaultLimits() {
+		return accepted, refusal(e.seq, errors.New("limits on users' requests need services of schema version 2, and one of version 1 answers: update it, or leave the limits out")), nil
+	}
 	return event.ExperimentAccepted{StartSeq: e.seq, Run: fmt.Sprintf("%s-%d", start.Experiment, e.seq), Schema: schema}, nil, nil
 }
 

@@ -51,7 +51,7 @@ func (c checker) check(query string) error {
 			}
 			for _, m := range n.LabelMatchers {
 				switch {
-				case m.Name == labels.MetricName, slices.Contains(target, m.Name), m.Name == "le" && strings.HasSuffix(series, "_bucket"):
+				case m.Name == "__name__", slices.Contains(target, m.Name), m.Name == "le" && strings.HasSuffix(series, "_bucket"):
 				case !slices.Contains(f.labels, m.Name):
 					fail("%s has no label %s, its labels are %v", n.Name, m.Name, f.labels)
 				case m.Type == labels.MatchEqual && len(f.values[m.Name]) > 0 && !slices.Contains(f.values[m.Name], m.Value) && m.Name != "condition":

@@ -132,7 +132,7 @@ func families(t *testing.T, metrics *prometheus.Registry) map[string]*family {
 		if strings.HasSuffix(m[1], "_total") {
 			f.kind = counter
 		}
-		for _, label := range strings.Split(m[3]+","+m[4], ",") {
+		for label := range strings.SplitSeq(m[3]+","+m[4], ",") {
 			if name, _, _ := strings.Cut(label, "="); name != "" {
 				f.labels = append(f.labels, name)
 			}

@@ -21,6 +21,10 @@ func TestSetAgreesWithAMap(t *testing.T) {
 		if got := s.Has(id); got != twin[id] {
 			t.Fatalf("Has(%d) is %t", id, got)
 		}
+		if r.IntN(5) == 0 {
+			s.Remove(id)
+			delete(twin, id)
+		}
 		if r.IntN(2) == 0 {
 			if got := s.Add(id); got == twin[id] {
 				t.Fatalf("Add(%d) says that it is new: %t", id, got)

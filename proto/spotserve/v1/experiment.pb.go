@@ -454,7 +454,9 @@ type Spec struct {
 	// Of a run that computes tokens.
 	Transformer *TransformerModel `protobuf:"bytes,40,opt,name=transformer,proto3" json:"transformer,omitempty"`
 	// Configurations to go through instead of what the controller would choose.
-	Forced        []*ForcedConfig `protobuf:"bytes,41,rep,name=forced,proto3" json:"forced,omitempty"`
+	Forced []*ForcedConfig `protobuf:"bytes,41,rep,name=forced,proto3" json:"forced,omitempty"`
+	// On the requests of users; absent: none.
+	Limits        *Limits `protobuf:"bytes,42,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,6 +778,92 @@ func (x *Spec) GetForced() []*ForcedConfig {
 	return nil
 }
 
+func (x *Spec) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Limits bound what users may ask of a run with requests of their own.
+type Limits struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	PromptBytes  int64                  `protobuf:"varint,1,opt,name=prompt_bytes,json=promptBytes,proto3" json:"prompt_bytes,omitempty"`
+	PromptTokens int64                  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	// Requests in the queue with which no more come in.
+	Waiting int64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// In the long run, and at once.
+	RequestsPerSecond float64 `protobuf:"fixed64,4,opt,name=requests_per_second,json=requestsPerSecond,proto3" json:"requests_per_second,omitempty"`
+	Burst             int64   `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Limits) GetPromptBytes() int64 {
+	if x != nil {
+		return x.PromptBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetPromptTokens() int64 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *Limits) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Limits) GetRequestsPerSecond() float64 {
+	if x != nil {
+		return x.RequestsPerSecond
+	}
+	return 0
+}
+
+func (x *Limits) GetBurst() int64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
 // ForcedConfig is a configuration that is taken instead of the controller's.
 type ForcedConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -792,7 +880,7 @@ type ForcedConfig struct {
 
 func (x *ForcedConfig) Reset() {
 	*x = ForcedConfig{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +892,7 @@ func (x *ForcedConfig) String() string {
 func (*ForcedConfig) ProtoMessage() {}
 
 func (x *ForcedConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[1]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +905,7 @@ func (x *ForcedConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForcedConfig.ProtoReflect.Descriptor instead.
 func (*ForcedConfig) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{1}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ForcedConfig) GetData() int64 {
@@ -882,7 +970,7 @@ type TransformerModel struct {
 
 func (x *TransformerModel) Reset() {
 	*x = TransformerModel{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +982,7 @@ func (x *TransformerModel) String() string {
 func (*TransformerModel) ProtoMessage() {}
 
 func (x *TransformerModel) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[2]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +995,7 @@ func (x *TransformerModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformerModel.ProtoReflect.Descriptor instead.
 func (*TransformerModel) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{2}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TransformerModel) GetShape() *Shape {
@@ -979,7 +1067,7 @@ type Shape struct {
 
 func (x *Shape) Reset() {
 	*x = Shape{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1079,7 @@ func (x *Shape) String() string {
 func (*Shape) ProtoMessage() {}
 
 func (x *Shape) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[3]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1092,7 @@ func (x *Shape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shape.ProtoReflect.Descriptor instead.
 func (*Shape) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{3}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Shape) GetLayers() int64 {
@@ -1120,7 +1208,7 @@ type Rope struct {
 
 func (x *Rope) Reset() {
 	*x = Rope{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1220,7 @@ func (x *Rope) String() string {
 func (*Rope) ProtoMessage() {}
 
 func (x *Rope) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[4]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1233,7 @@ func (x *Rope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rope.ProtoReflect.Descriptor instead.
 func (*Rope) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{4}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Rope) GetTheta() float64 {
@@ -1197,7 +1285,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1297,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[5]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1310,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{5}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Sampling) GetTemperature() float32 {
@@ -1267,7 +1355,7 @@ type SamplingWish struct {
 
 func (x *SamplingWish) Reset() {
 	*x = SamplingWish{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1367,7 @@ func (x *SamplingWish) String() string {
 func (*SamplingWish) ProtoMessage() {}
 
 func (x *SamplingWish) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[6]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1380,7 @@ func (x *SamplingWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SamplingWish.ProtoReflect.Descriptor instead.
 func (*SamplingWish) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{6}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SamplingWish) GetTemperature() float32 {
@@ -1341,7 +1429,7 @@ type Prompt struct {
 
 func (x *Prompt) Reset() {
 	*x = Prompt{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1441,7 @@ func (x *Prompt) String() string {
 func (*Prompt) ProtoMessage() {}
 
 func (x *Prompt) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[7]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1454,7 @@ func (x *Prompt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prompt.ProtoReflect.Descriptor instead.
 func (*Prompt) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{7}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Prompt) GetName() string {
@@ -1422,7 +1510,7 @@ type SweepValue struct {
 
 func (x *SweepValue) Reset() {
 	*x = SweepValue{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1522,7 @@ func (x *SweepValue) String() string {
 func (*SweepValue) ProtoMessage() {}
 
 func (x *SweepValue) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[8]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1535,7 @@ func (x *SweepValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepValue.ProtoReflect.Descriptor instead.
 func (*SweepValue) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{8}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SweepValue) GetKey() string {
@@ -1482,7 +1570,7 @@ type Provisioning struct {
 
 func (x *Provisioning) Reset() {
 	*x = Provisioning{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1582,7 @@ func (x *Provisioning) String() string {
 func (*Provisioning) ProtoMessage() {}
 
 func (x *Provisioning) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[9]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1595,7 @@ func (x *Provisioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provisioning.ProtoReflect.Descriptor instead.
 func (*Provisioning) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{9}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Provisioning) GetMaxInstances() int64 {
@@ -1566,7 +1654,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1666,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[10]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1679,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{10}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Model) GetName() string {
@@ -1665,7 +1753,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1765,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[11]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1778,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{11}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Profile) GetName() string {
@@ -1768,7 +1856,7 @@ type TensorProfile struct {
 
 func (x *TensorProfile) Reset() {
 	*x = TensorProfile{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1868,7 @@ func (x *TensorProfile) String() string {
 func (*TensorProfile) ProtoMessage() {}
 
 func (x *TensorProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[12]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1881,7 @@ func (x *TensorProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TensorProfile.ProtoReflect.Descriptor instead.
 func (*TensorProfile) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{12}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TensorProfile) GetTensor() int64 {
@@ -1823,7 +1911,7 @@ type PhaseLatency struct {
 
 func (x *PhaseLatency) Reset() {
 	*x = PhaseLatency{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1923,7 @@ func (x *PhaseLatency) String() string {
 func (*PhaseLatency) ProtoMessage() {}
 
 func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[13]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1936,7 @@ func (x *PhaseLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseLatency.ProtoReflect.Descriptor instead.
 func (*PhaseLatency) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{13}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PhaseLatency) GetBatch() int64 {
@@ -1892,7 +1980,7 @@ type InstanceType struct {
 
 func (x *InstanceType) Reset() {
 	*x = InstanceType{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +1992,7 @@ func (x *InstanceType) String() string {
 func (*InstanceType) ProtoMessage() {}
 
 func (x *InstanceType) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[14]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2005,7 @@ func (x *InstanceType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceType.ProtoReflect.Descriptor instead.
 func (*InstanceType) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{14}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InstanceType) GetName() string {
@@ -2000,7 +2088,7 @@ type EngineCosts struct {
 
 func (x *EngineCosts) Reset() {
 	*x = EngineCosts{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2100,7 @@ func (x *EngineCosts) String() string {
 func (*EngineCosts) ProtoMessage() {}
 
 func (x *EngineCosts) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[15]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2113,7 @@ func (x *EngineCosts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineCosts.ProtoReflect.Descriptor instead.
 func (*EngineCosts) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{15}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EngineCosts) GetExecutionScale() float64 {
@@ -2099,7 +2187,7 @@ type Delays struct {
 
 func (x *Delays) Reset() {
 	*x = Delays{}
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2199,7 @@ func (x *Delays) String() string {
 func (*Delays) ProtoMessage() {}
 
 func (x *Delays) ProtoReflect() protoreflect.Message {
-	mi := &file_spotserve_v1_experiment_proto_msgTypes[16]
+	mi := &file_spotserve_v1_experiment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2212,7 @@ func (x *Delays) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delays.ProtoReflect.Descriptor instead.
 func (*Delays) Descriptor() ([]byte, []int) {
-	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{16}
+	return file_spotserve_v1_experiment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Delays) GetSendNs() int64 {
@@ -2152,7 +2240,7 @@ var File_spotserve_v1_experiment_proto protoreflect.FileDescriptor
 
 const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xbc\f\n" +
+	"\x1dspotserve/v1/experiment.proto\x12\fspotserve.v1\"\xea\f\n" +
 	"\x04Spec\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.spotserve.v1.ExperimentKindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -2199,7 +2287,14 @@ const file_spotserve_v1_experiment_proto_rawDesc = "" +
 	"\x05sweep\x18& \x03(\v2\x18.spotserve.v1.SweepValueR\x05sweep\x12/\n" +
 	"\acompute\x18' \x01(\x0e2\x15.spotserve.v1.ComputeR\acompute\x12@\n" +
 	"\vtransformer\x18( \x01(\v2\x1e.spotserve.v1.TransformerModelR\vtransformer\x122\n" +
-	"\x06forced\x18) \x03(\v2\x1a.spotserve.v1.ForcedConfigR\x06forced\"\xd2\x01\n" +
+	"\x06forced\x18) \x03(\v2\x1a.spotserve.v1.ForcedConfigR\x06forced\x12,\n" +
+	"\x06limits\x18* \x01(\v2\x14.spotserve.v1.LimitsR\x06limits\"\xb0\x01\n" +
+	"\x06Limits\x12!\n" +
+	"\fprompt_bytes\x18\x01 \x01(\x03R\vpromptBytes\x12#\n" +
+	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12.\n" +
+	"\x13requests_per_second\x18\x04 \x01(\x01R\x11requestsPerSecond\x12\x14\n" +
+	"\x05burst\x18\x05 \x01(\x03R\x05burst\"\xd2\x01\n" +
 	"\fForcedConfig\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\x03R\x04data\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\x03R\bpipeline\x12\x16\n" +
@@ -2366,7 +2461,7 @@ func file_spotserve_v1_experiment_proto_rawDescGZIP() []byte {
 }
 
 var file_spotserve_v1_experiment_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_spotserve_v1_experiment_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(ExperimentKind)(0),      // 0: spotserve.v1.ExperimentKind
 	(Quirks)(0),              // 1: spotserve.v1.Quirks
@@ -2376,50 +2471,52 @@ var file_spotserve_v1_experiment_proto_goTypes = []any{
 	(Market)(0),              // 5: spotserve.v1.Market
 	(Compute)(0),             // 6: spotserve.v1.Compute
 	(*Spec)(nil),             // 7: spotserve.v1.Spec
-	(*ForcedConfig)(nil),     // 8: spotserve.v1.ForcedConfig
-	(*TransformerModel)(nil), // 9: spotserve.v1.TransformerModel
-	(*Shape)(nil),            // 10: spotserve.v1.Shape
-	(*Rope)(nil),             // 11: spotserve.v1.Rope
-	(*Sampling)(nil),         // 12: spotserve.v1.Sampling
-	(*SamplingWish)(nil),     // 13: spotserve.v1.SamplingWish
-	(*Prompt)(nil),           // 14: spotserve.v1.Prompt
-	(*SweepValue)(nil),       // 15: spotserve.v1.SweepValue
-	(*Provisioning)(nil),     // 16: spotserve.v1.Provisioning
-	(*Model)(nil),            // 17: spotserve.v1.Model
-	(*Profile)(nil),          // 18: spotserve.v1.Profile
-	(*TensorProfile)(nil),    // 19: spotserve.v1.TensorProfile
-	(*PhaseLatency)(nil),     // 20: spotserve.v1.PhaseLatency
-	(*InstanceType)(nil),     // 21: spotserve.v1.InstanceType
-	(*EngineCosts)(nil),      // 22: spotserve.v1.EngineCosts
-	(*Delays)(nil),           // 23: spotserve.v1.Delays
+	(*Limits)(nil),           // 8: spotserve.v1.Limits
+	(*ForcedConfig)(nil),     // 9: spotserve.v1.ForcedConfig
+	(*TransformerModel)(nil), // 10: spotserve.v1.TransformerModel
+	(*Shape)(nil),            // 11: spotserve.v1.Shape
+	(*Rope)(nil),             // 12: spotserve.v1.Rope
+	(*Sampling)(nil),         // 13: spotserve.v1.Sampling
+	(*SamplingWish)(nil),     // 14: spotserve.v1.SamplingWish
+	(*Prompt)(nil),           // 15: spotserve.v1.Prompt
+	(*SweepValue)(nil),       // 16: spotserve.v1.SweepValue
+	(*Provisioning)(nil),     // 17: spotserve.v1.Provisioning
+	(*Model)(nil),            // 18: spotserve.v1.Model
+	(*Profile)(nil),          // 19: spotserve.v1.Profile
+	(*TensorProfile)(nil),    // 20: spotserve.v1.TensorProfile
+	(*PhaseLatency)(nil),     // 21: spotserve.v1.PhaseLatency
+	(*InstanceType)(nil),     // 22: spotserve.v1.InstanceType
+	(*EngineCosts)(nil),      // 23: spotserve.v1.EngineCosts
+	(*Delays)(nil),           // 24: spotserve.v1.Delays
 }
 var file_spotserve_v1_experiment_proto_depIdxs = []int32{
 	0,  // 0: spotserve.v1.Spec.kind:type_name -> spotserve.v1.ExperimentKind
 	1,  // 1: spotserve.v1.Spec.quirks:type_name -> spotserve.v1.Quirks
-	17, // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
-	18, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
-	21, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
-	22, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
-	23, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
+	18, // 2: spotserve.v1.Spec.model:type_name -> spotserve.v1.Model
+	19, // 3: spotserve.v1.Spec.profile:type_name -> spotserve.v1.Profile
+	22, // 4: spotserve.v1.Spec.instance:type_name -> spotserve.v1.InstanceType
+	23, // 5: spotserve.v1.Spec.engine:type_name -> spotserve.v1.EngineCosts
+	24, // 6: spotserve.v1.Spec.delays:type_name -> spotserve.v1.Delays
 	2,  // 7: spotserve.v1.Spec.batching:type_name -> spotserve.v1.Batching
 	3,  // 8: spotserve.v1.Spec.objective:type_name -> spotserve.v1.Objective
 	4,  // 9: spotserve.v1.Spec.provision:type_name -> spotserve.v1.Provision
-	16, // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
-	15, // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
+	17, // 10: spotserve.v1.Spec.provisioning:type_name -> spotserve.v1.Provisioning
+	16, // 11: spotserve.v1.Spec.sweep:type_name -> spotserve.v1.SweepValue
 	6,  // 12: spotserve.v1.Spec.compute:type_name -> spotserve.v1.Compute
-	9,  // 13: spotserve.v1.Spec.transformer:type_name -> spotserve.v1.TransformerModel
-	8,  // 14: spotserve.v1.Spec.forced:type_name -> spotserve.v1.ForcedConfig
-	10, // 15: spotserve.v1.TransformerModel.shape:type_name -> spotserve.v1.Shape
-	12, // 16: spotserve.v1.TransformerModel.sampling:type_name -> spotserve.v1.Sampling
-	11, // 17: spotserve.v1.Shape.rope:type_name -> spotserve.v1.Rope
-	13, // 18: spotserve.v1.Prompt.sampling:type_name -> spotserve.v1.SamplingWish
-	19, // 19: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
-	20, // 20: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	10, // 13: spotserve.v1.Spec.transformer:type_name -> spotserve.v1.TransformerModel
+	9,  // 14: spotserve.v1.Spec.forced:type_name -> spotserve.v1.ForcedConfig
+	8,  // 15: spotserve.v1.Spec.limits:type_name -> spotserve.v1.Limits
+	11, // 16: spotserve.v1.TransformerModel.shape:type_name -> spotserve.v1.Shape
+	13, // 17: spotserve.v1.TransformerModel.sampling:type_name -> spotserve.v1.Sampling
+	12, // 18: spotserve.v1.Shape.rope:type_name -> spotserve.v1.Rope
+	14, // 19: spotserve.v1.Prompt.sampling:type_name -> spotserve.v1.SamplingWish
+	20, // 20: spotserve.v1.Profile.tensors:type_name -> spotserve.v1.TensorProfile
+	21, // 21: spotserve.v1.TensorProfile.rows:type_name -> spotserve.v1.PhaseLatency
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_spotserve_v1_experiment_proto_init() }
@@ -2427,14 +2524,14 @@ func file_spotserve_v1_experiment_proto_init() {
 	if File_spotserve_v1_experiment_proto != nil {
 		return
 	}
-	file_spotserve_v1_experiment_proto_msgTypes[6].OneofWrappers = []any{}
+	file_spotserve_v1_experiment_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spotserve_v1_experiment_proto_rawDesc), len(file_spotserve_v1_experiment_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
