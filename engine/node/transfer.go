@@ -262,7 +262,7 @@ func (t *transfer) judge(node string, err error) {
 		return
 	}
 	if errors.Is(err, dataplane.ErrNotHeld) {
-		t.log.Debug("a node does not have what it was asked for", "node", node, "error", err)
+		t.log.Debug("a node does not have what it was asked for", "peer", node, "error", err)
 		return
 	}
 	t.mu.Lock()

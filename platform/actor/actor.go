@@ -206,6 +206,7 @@ type actor struct {
 	unsure  time.Time // since when something is published and not known to be stored; zero if nothing is
 	schema  int       // of the run; 0 until its start is read
 	now     vtime.Time
+	late    bool   // a fact came late
 	answers uint64 // of the engine so far
 	failed  error  // of the engine
 }
@@ -482,7 +483,12 @@ func (a *actor) step(ev event.Event) {
 		a.Observe(ev)
 	}
 	if _, timer := ev.Body.(event.TimerFired); ev.Time < a.now && !timer {
-		a.Log.Warn("a fact comes late", "id", ev.ID(), "kind", ev.Body.Kind(), "at", ev.Time, "now", a.now)
+		// Metrics count them; the first one tells the reader of a log where to look.
+		level := slog.LevelDebug
+		if !a.late {
+			a.late, level = true, slog.LevelWarn
+		}
+		a.Log.Log(context.Background(), level, "a fact comes late", "id", ev.ID(), "kind", ev.Body.Kind(), "at", ev.Time, "now", a.now)
 	}
 	a.now = max(a.now, ev.Time)
 	if a.Trace != nil {

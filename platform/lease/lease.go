@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/obs"
 )
 
 // Options are the settings of a candidate.
@@ -65,6 +66,8 @@ type candidate struct {
 	ready    bool
 	revision uint64 // of the lease that is held
 	renewed  time.Time
+	unread   obs.Outage
+	resting  obs.Outage
 }
 
 // win waits until the lease is this process's. It fails only when the context
@@ -78,6 +81,7 @@ func (c *candidate) win(ctx context.Context) error {
 		began := time.Now()
 		value, revision, err := c.Keys.Get(ctx, c.Name)
 		if err == nil {
+			c.unread.Over(c.Log, "the lease can be read again", "lease", c.Name)
 			c.stand()
 			if revision != seen || since.IsZero() {
 				seen, since = revision, began
@@ -92,7 +96,7 @@ func (c *candidate) win(ctx context.Context) error {
 		if errors.Is(err, bus.ErrClosed) || errors.Is(err, bus.ErrDenied) {
 			return err
 		} else if err != nil && !errors.Is(err, bus.ErrTaken) && ctx.Err() == nil {
-			c.Log.Warn("the lease cannot be read", "lease", c.Name, "error", err)
+			c.unread.Failed(c.Log, "the lease cannot be read", err, "lease", c.Name)
 		}
 		select {
 		case <-tick.C:
@@ -145,6 +149,9 @@ func (c *candidate) hold(ctx context.Context, lead func(context.Context) error) 
 			return nil
 		case <-tick.C:
 			err := c.put(ctx, c.revision)
+			if err == nil {
+				c.resting.Over(c.Log, "the bus answers again", "lease", c.Name)
+			}
 			// It stops in time for whoever waits for the end of the lease.
 			if errors.Is(err, bus.ErrTaken) || err != nil && time.Since(c.renewed) >= c.TTL*2/3 {
 				stop()
@@ -156,7 +163,7 @@ func (c *candidate) hold(ctx context.Context, lead func(context.Context) error) 
 
 // rest leaves the lease to others for a while.
 func (c *candidate) rest(ctx context.Context, why error) {
-	c.Log.Warn("the bus does not answer; stand by and try again", "lease", c.Name, "in", c.TTL, "error", why)
+	c.resting.Failed(c.Log, "the bus does not answer; stand by and try again", why, "lease", c.Name, "in", c.TTL)
 	select {
 	case <-time.After(c.TTL):
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -37,11 +38,26 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 // Logger writes the log to w, as a service does to stderr. Callers add the
 // attributes run, epoch and node where they know them.
 func (o Options) Logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: o.LogLevel}
+	opts := &slog.HandlerOptions{Level: o.LogLevel, ReplaceAttr: legible}
 	if o.LogFormat == JSON {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// legible writes what has a text as that text, in JSON too: an epoch as "1.3", an
+// instant of experiment time as "24.370s". Durations are texts as well.
+func legible(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case error:
+	case time.Duration:
+		a.Value = slog.StringValue(v.String())
+	case fmt.Stringer:
+		if a.Value.Kind() == slog.KindAny {
+			a.Value = slog.StringValue(v.String())
+		}
+	}
+	return a
 }
 
 // NewRegistry returns the registry of a process, with the metrics of the Go

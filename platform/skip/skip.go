@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -89,7 +90,11 @@ func (t *Teller) Message(m bus.Message, err error) {
 		t.count(reason)
 	}
 	if left, ok := t.say(m.Subject, time.Now()); ok {
-		t.log.Warn("skip a message that cannot be read", "subject", m.Subject, "seq", m.Seq, "reason", reason, "and_more", left, "error", err)
+		log := t.log
+		if run, ok := wire.RunOf(m.Subject); ok {
+			log = log.With(obs.KeyRun, run)
+		}
+		log.Warn("skip a message that cannot be read", "subject", m.Subject, "seq", m.Seq, "reason", reason, "and_more", left, "error", err)
 	}
 }
 

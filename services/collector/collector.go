@@ -293,6 +293,7 @@ const (
 // write stores rows, however long the store takes to come back. It fails only
 // when the context ends.
 func (s *service) write(ctx context.Context, rows store.Batch) error {
+	var outage obs.Outage
 	for wait := firstRetry; rows.Len() > 0; wait = min(2*wait, lastRetry) {
 		began := time.Now()
 		err := s.Store.Write(ctx, rows)
@@ -305,13 +306,14 @@ func (s *service) write(ctx context.Context, rows store.Batch) error {
 			return ctx.Err()
 		}
 		s.metrics.failures.Inc()
-		s.Log.Warn("the store does not take rows; they wait in the stream", "rows", rows.Len(), "retry_in", wait, "error", err)
+		outage.Failed(s.Log, "the store does not take rows; they wait in the stream", err, "rows", rows.Len(), "retry_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+	outage.Over(s.Log, "the store takes rows again", "rows", rows.Len())
 	s.metrics.count(rows)
 	return nil
 }

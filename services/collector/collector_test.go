@@ -281,8 +281,9 @@ func TestStoreIsAway(t *testing.T) {
 						t.Errorf("message %d is not acknowledged", seq+1)
 					}
 				}
-				if n := strings.Count(d.log.String(), "they wait in the stream"); n != failures {
-					t.Errorf("%d failures are logged, want %d", n, failures)
+				begin, end := strings.Count(d.log.String(), "they wait in the stream"), strings.Count(d.log.String(), "the store takes rows again")
+				if want := min(1, failures); begin != want || end != want {
+					t.Errorf("the log has %d begins of an outage and %d ends, want %d", begin, end, want)
 				}
 				if n := testutil.ToFloat64(d.counter("spotserve_collector_write_failures_total")); n != float64(failures) {
 					t.Errorf("%v failures are counted, want %d", n, failures)

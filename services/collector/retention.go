@@ -12,6 +12,7 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/obs"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -44,10 +45,13 @@ const retentionLook = time.Minute
 func (s *service) retain(ctx context.Context) error {
 	look := time.NewTicker(retentionLook)
 	defer look.Stop()
+	var outage obs.Outage
 	for s.Retention != (Retention{}) {
 		if err := s.forget(ctx); err != nil && ctx.Err() == nil {
 			s.metrics.unpurged.Inc()
-			s.Log.Warn("what is too old is not purged; it is tried again", "error", err)
+			outage.Failed(s.Log, "what is too old is not purged; it is tried again", err)
+		} else if err == nil {
+			outage.Over(s.Log, "what is too old is purged again")
 		}
 		select {
 		case <-look.C:

@@ -128,12 +128,13 @@ const (
 // without the lease that had itself elected, costs a new election and nothing
 // else: the stream has all that was taken.
 func (s *service) play(ctx context.Context, r actor.Started) error {
+	var outage obs.Outage
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := s.lead(ctx, r)
+		err := s.lead(ctx, r, &outage)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		s.Log.Warn("run is led anew", "run", r.Run, "in", pause, "error", err)
+		outage.Failed(s.Log, "run is led anew", err, obs.KeyRun, r.Run, "in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -143,8 +144,8 @@ func (s *service) play(ctx context.Context, r actor.Started) error {
 }
 
 // lead drives one run from where an earlier leadership may have left it.
-func (s *service) lead(ctx context.Context, r actor.Started) error {
-	log := s.Log.With("run", r.Run)
+func (s *service) lead(ctx context.Context, r actor.Started, outage *obs.Outage) error {
+	log := s.Log.With(obs.KeyRun, r.Run)
 	spec := r.Start.Spec
 	pace, err := clock.New(time.Unix(0, r.Start.WallStart), spec.TimeScale)
 	if err != nil {
@@ -164,6 +165,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 	if leadership.Term() > 1 {
 		s.metrics.takeover.Inc()
 	}
+	outage.Over(log, "the run can be led again")
 	log.Info("run led", "term", leadership.Term(), "approach", spec.Approach, "model", spec.Model.Name, "trace", spec.Trace, "time_scale", spec.TimeScale)
 	manager := core.New(1)
 	ledger := s.metrics.open(r.Run, manager, leadership, pace)
@@ -180,7 +182,7 @@ func (s *service) lead(ctx context.Context, r actor.Started) error {
 		tracer = spans.NewPlanner(s.Tracer, r.Run, pace, manager)
 	}
 	err = actor.RunPlanner(ctx, actor.Options{
-		Run: r.Run, Name: event.SourcePlanner, Core: ledger, Bus: s.Bus, Input: input,
+		Run: r.Run, Name: event.SourcePlanner, Core: s.teller(ledger, manager, r.Run, leadership.Term(), log), Bus: s.Bus, Input: input,
 		Clock: pace, Log: log, ReorderWait: s.ReorderWait, Skips: s.skips,
 		Observe: func(ev event.Event) {
 			if b, ok := ev.Body.(event.SourcesGivenUp); ok {

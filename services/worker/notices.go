@@ -19,6 +19,7 @@ import (
 	"github.com/spotserve/spotserve/platform/clock"
 	"github.com/spotserve/spotserve/platform/notice"
 	"github.com/spotserve/spotserve/platform/notice/open"
+	"github.com/spotserve/spotserve/platform/obs"
 )
 
 // NoticeSources returns where a worker for nodes learns that its instance will
@@ -46,7 +47,7 @@ func (s *service) watch(g *run.Group) error {
 	if len(s.Nodes) != 1 || s.Nodes[0] == AllNodes {
 		return errors.New("worker: notices need exactly one node with a name")
 	}
-	s.board = notice.NewBoard(s.Log)
+	s.board = notice.NewBoard(s.Log.With(obs.KeyNode, s.Nodes[0]))
 	for _, source := range s.Notices {
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error {

@@ -183,9 +183,10 @@ func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node s
 	if r.Start.Spec.Measured() {
 		defer s.engines.want(node)()
 	}
+	var outage obs.Outage
 	for join := r.Open; ; join = true {
 		shift := c.now()
-		err := s.joinAndPlay(shift, r, node, join)
+		err := s.joinAndPlay(shift, r, node, join, &outage)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
@@ -197,7 +198,7 @@ func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node s
 			c.breakOff(shift) // of the bus, which all nodes share
 		}
 		s.metrics.broken.Inc()
-		s.Log.Warn("join a run again that broke off", "run", r.Run, "node", node, "in", pause, "error", err)
+		outage.Failed(s.Log, "join a run again that broke off", err, obs.KeyRun, r.Run, obs.KeyNode, node, "in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -207,7 +208,7 @@ func (s *service) playNode(ctx context.Context, c *crew, r actor.Started, node s
 	}
 }
 
-func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string, join bool) error {
+func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string, join bool, outage *obs.Outage) error {
 	var j actor.Joining
 	if join {
 		pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
@@ -220,11 +221,11 @@ func (s *service) joinAndPlay(ctx context.Context, r actor.Started, node string,
 		s.metrics.joins.Inc()
 		s.Log.Warn("join a run in progress", "run", r.Run, "node", node, "incarnation", j.Incarnation())
 	}
-	return s.incarnate(ctx, r, node, j)
+	return s.incarnate(ctx, r, node, j, outage)
 }
 
 // incarnate drives a node through a run until it is over or goes on without it.
-func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j actor.Joining) error {
+func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j actor.Joining, outage *obs.Outage) error {
 	pace, err := clock.New(time.Unix(0, r.Start.WallStart), r.Start.Spec.TimeScale)
 	if err != nil {
 		return err
@@ -270,6 +271,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 			}
 		})
 	}
+	outage.Over(log, "the node takes part in the run again")
 	var tracer actor.Tracer
 	if s.Tracer.On() {
 		w := spans.NewWorker(s.Tracer, r.Run, node, pace, state)
