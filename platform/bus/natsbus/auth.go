@@ -112,7 +112,7 @@ func (o Options) hint(err error) string {
 		return "the server's certificate has not the name by which it was called: make it anew with that --host, or name the server as it is certified"
 	case errors.As(err, &plain):
 		return "no TLS is spoken there"
-	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"):
+	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "after tls handshake"):
 		return "the server wants a certificate of this process, or does not take this one: name it with --tls-cert and --tls-key"
 	}
 	return ""

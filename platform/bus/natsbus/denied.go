@@ -29,22 +29,27 @@ type denials struct {
 	said    map[string]bool // of what the log has told
 }
 
+func newDenials() *denials {
+	return &denials{waiting: make(map[*wait]struct{}), said: make(map[string]bool)}
+}
+
 // wait is a call that uses subjects.
 type wait struct {
 	verb     string
 	subjects []string // filters
 	deny     func(subject string, err error)
+	expected bool // the call makes do with a refusal, which is none of the log's
 }
 
 // guard has deny called, on another goroutine, for each refusal of one of the
 // subjects until release is called.
 func (d *denials) guard(verb string, subjects []string, deny func(subject string, err error)) (release func()) {
-	w := &wait{verb, subjects, deny}
+	return d.add(&wait{verb: verb, subjects: subjects, deny: deny})
+}
+
+func (d *denials) add(w *wait) (release func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.waiting == nil {
-		d.waiting, d.said = make(map[*wait]struct{}), make(map[string]bool)
-	}
 	d.waiting[w] = struct{}{}
 	return func() {
 		d.mu.Lock()
@@ -56,9 +61,19 @@ func (d *denials) guard(verb string, subjects []string, deny func(subject string
 // guarded calls f with a context that ends when the server refuses one of the
 // subjects that f publishes to. The error then says so.
 func (c *conn) guarded(ctx context.Context, subjects []string, f func(context.Context) error) error {
+	return c.watched(ctx, &wait{verb: publishes, subjects: subjects}, f)
+}
+
+// tried is guarded for what this process's user need not be allowed.
+func (c *conn) tried(ctx context.Context, subject string, f func(context.Context) error) error {
+	return c.watched(ctx, &wait{verb: publishes, subjects: []string{subject}, expected: true}, f)
+}
+
+func (c *conn) watched(ctx context.Context, w *wait, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer c.denials.guard(publishes, subjects, func(_ string, err error) { cancel(err) })()
+	w.deny = func(_ string, err error) { cancel(err) }
+	defer c.denials.add(w)()
 	err := f(ctx)
 	if denied := context.Cause(ctx); err != nil && errors.Is(denied, bus.ErrDenied) {
 		return denied
@@ -85,20 +100,21 @@ func (c *conn) refused(text error) {
 		verb = subscribes
 	}
 	denied := c.options.denied(verb, subject)
-	d := &c.denials
+	d := c.denials
 	d.mu.Lock()
 	var tell []func(string, error)
+	expected := false
 	for w := range d.waiting {
 		if w.verb == verb && bus.MatchAny(w.subjects, subject) {
 			tell = append(tell, w.deny)
+			expected = expected || w.expected
 		}
 	}
 	what := verb + " " + kindOf(subject)
-	first := !d.said[what]
-	if d.said == nil {
-		d.said = make(map[string]bool)
+	first := !d.said[what] && !expected
+	if first {
+		d.said[what] = true
 	}
-	d.said[what] = true
 	d.mu.Unlock()
 	if first {
 		c.options.Log.Error("the bus refuses", "error", denied)

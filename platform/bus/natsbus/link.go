@@ -21,7 +21,7 @@ type conn struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	lost    chan struct{} // closed when the connection is
-	denials denials
+	denials *denials
 }
 
 // dial makes a connection. It does not reconnect: that is the link's part.
@@ -30,7 +30,7 @@ func dial(o Options) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{options: o, lost: make(chan struct{})}
+	c := &conn{options: o, lost: make(chan struct{}), denials: newDenials()}
 	options := append(login,
 		nats.Name(o.Name),
 		nats.NoReconnect(),

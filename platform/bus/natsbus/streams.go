@@ -52,7 +52,7 @@ func (c *conn) stream(ctx context.Context, name string) (s jetstream.Stream, err
 
 // made is the error of making a stream that was not there.
 func (c *conn) made(ctx context.Context, name string, create func(context.Context) error) error {
-	err := c.guarded(ctx, []string{jsapi.StreamCreate(name)}, create)
+	err := c.tried(ctx, jsapi.StreamCreate(name), create)
 	if errors.Is(err, bus.ErrDenied) {
 		return fmt.Errorf("%w: it is not there, and %s may not make it: the first trace-replayer, planner or collector does", bus.ErrAway, c.options.who())
 	}
@@ -62,7 +62,7 @@ func (c *conn) made(ctx context.Context, name string, create func(context.Contex
 // changed is the error of changing a stream. Without the right to, it stays as it
 // is, and somebody else may change it.
 func (c *conn) changed(ctx context.Context, name string, update func(context.Context) error) error {
-	err := c.guarded(ctx, []string{jsapi.StreamUpdate(name)}, update)
+	err := c.tried(ctx, jsapi.StreamUpdate(name), update)
 	if errors.Is(err, bus.ErrDenied) {
 		c.options.Log.Info("a stream is not as this process would have it, and stays so: a collector or an operator changes it", "stream", name, "user", c.options.who())
 		return nil
