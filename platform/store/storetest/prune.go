@@ -9,12 +9,11 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/platform/store/open"
 )
 
-func openPruner(t *testing.T, url string) store.Pruner {
+func openPruner(t *testing.T, at Place) store.Pruner {
 	t.Helper()
-	p, err := open.OpenPruner(t.Context(), url)
+	p, err := at.Writer.As.OpenPruner(t.Context(), at.Writer.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,9 +22,9 @@ func openPruner(t *testing.T, url string) store.Pruner {
 }
 
 // closed writes b and leaves the store.
-func closed(t *testing.T, url string, b store.Batch) {
+func closed(t *testing.T, at Place, b store.Batch) {
 	t.Helper()
-	w := openWriter(t, url)
+	w := openWriter(t, at)
 	write(t, w, b)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -48,13 +47,13 @@ func without(b store.Batch, runs ...string) store.Batch {
 
 // Pruned runs are gone from all tables and views, the others stay as they are,
 // and a pruned run may be written again.
-func testPrune(t *testing.T, url string) {
+func testPrune(t *testing.T, at Place) {
 	b := Random(11, 40, 0, 7, 100, 30)
 	odd := "it's 100% \\ \"odd\"; --"
 	b.Runs = append(b.Runs, store.Run{Run: odd, Status: "stopped"})
 	b.Requests = append(b.Requests, store.RequestLatency{Run: odd, Request: 1})
-	closed(t, url, b)
-	p := openPruner(t, url)
+	closed(t, at, b)
+	p := openPruner(t, at)
 	prune := func(runs ...string) {
 		t.Helper()
 		n := 0
@@ -85,7 +84,7 @@ func testPrune(t *testing.T, url string) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w := openWriter(t, url)
+	w := openWriter(t, at)
 	if n, err := w.NextRun(t.Context(), ""); err != nil || n != 6 {
 		t.Errorf("NextRun: %d, %v; want 6", n, err)
 	}
@@ -106,10 +105,10 @@ func sorted(b store.Batch) store.Batch {
 }
 
 // More runs than one statement names.
-func testPruneMany(t *testing.T, url string) {
+func testPruneMany(t *testing.T, at Place) {
 	b := Random(12, make([]int, 1100)...)
-	closed(t, url, b)
-	p := openPruner(t, url)
+	closed(t, at, b)
+	p := openPruner(t, at)
 	runs := runNames(b.Runs)
 	if err := p.Prune(t.Context(), runs[1:], nil); err != nil {
 		t.Fatal(err)
@@ -118,13 +117,13 @@ func testPruneMany(t *testing.T, url string) {
 }
 
 // What was cut off still lists the runs that it has not pruned.
-func testPruneCancelled(t *testing.T, url string) {
-	if p, err := open.OpenPruner(t.Context(), url); !errors.Is(err, fs.ErrNotExist) {
+func testPruneCancelled(t *testing.T, at Place) {
+	if p, err := at.Writer.As.OpenPruner(t.Context(), at.Writer.URL); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a pruner of a store that does not exist: %v, %v; want ErrNotExist", p, err)
 	}
 	b := Random(13, 5, 5)
-	closed(t, url, b)
-	p := openPruner(t, url)
+	closed(t, at, b)
+	p := openPruner(t, at)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := p.Prune(cancelled, []string{"e2e-001"}, nil); err == nil {

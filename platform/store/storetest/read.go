@@ -8,11 +8,10 @@ import (
 	"testing"
 
 	"github.com/spotserve/spotserve/platform/store"
-	"github.com/spotserve/spotserve/platform/store/open"
 )
 
-func testNextRun(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testNextRun(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	want := func(live, virtual uint64) {
 		t.Helper()
 		for prefix, want := range map[string]uint64{"": live, "v": virtual} {
@@ -39,8 +38,8 @@ func testNextRun(t *testing.T, url string) {
 	want(22, 31)
 }
 
-func testTypedQueries(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testTypedQueries(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := store.Batch{
 		Runs: []store.Run{{Run: "b", StartedUnixMS: 1}, {Run: "a", StartedUnixMS: 2}, {Run: "c", StartedUnixMS: 1}},
 		Configs: []store.ConfigChange{
@@ -76,8 +75,8 @@ func testTypedQueries(t *testing.T, url string) {
 	}
 }
 
-func testLatestFinished(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testLatestFinished(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	base := store.Run{Kind: "e2e", Approach: "spotserve", Model: "20B", Trace: "As", Seed: 1, Status: "finished"}
 	var b store.Batch
 	add := func(name string, change func(*store.Run)) {
@@ -112,8 +111,8 @@ func testLatestFinished(t *testing.T, url string) {
 	}
 }
 
-func testQueryValues(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testQueryValues(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	write(t, w, store.Batch{Requests: []store.RequestLatency{{Run: "a", Request: 7, ArrivedMS: 2, Status: "refused"}}})
 	rows, err := w.Query(t.Context(),
 		"SELECT run, request AS id, arrived_ms, finished_ms, count(*) AS n FROM request_latency WHERE run = ? AND request = ? GROUP BY run, request, arrived_ms, finished_ms;",
@@ -127,23 +126,23 @@ func testQueryValues(t *testing.T, url string) {
 	}
 }
 
-func testQueryErrors(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testQueryErrors(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	for _, statement := range []string{"SELECT nosuch FROM runs", "SELECT * FROM nosuch", "SELECT FROM WHERE", "", "nonsense"} {
 		rows, err := w.Query(t.Context(), statement)
 		if err == nil {
 			t.Errorf("%q: %v and no error", statement, rows)
-		} else if name, _, _ := strings.Cut(url, "//"); !strings.Contains(err.Error(), name) {
+		} else if name, _, _ := strings.Cut(at.Writer.URL, "//"); !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: the error does not name the store: %v", statement, err)
 		}
 	}
 }
 
-func testOnlyReads(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testOnlyReads(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(7, 5)
 	write(t, w, b)
-	for _, r := range []store.Reader{w, openReader(t, url)} {
+	for _, r := range []store.Reader{w, openReader(t, at)} {
 		for _, statement := range []string{
 			"INSERT INTO runs (run) VALUES ('x')", "DELETE FROM runs", "UPDATE runs SET kind = 'x'", "DROP TABLE runs",
 			"drop view latency_summary", "CREATE TABLE x (a String)", "ALTER TABLE runs ADD COLUMN x String",
@@ -159,9 +158,9 @@ func testOnlyReads(t *testing.T, url string) {
 	}
 }
 
-func testReaderSeesLaterWrites(t *testing.T, url string) {
-	w := openWriter(t, url)
-	r := openReader(t, url)
+func testReaderSeesLaterWrites(t *testing.T, at Place) {
+	w := openWriter(t, at)
+	r := openReader(t, at)
 	b := Random(8, 10)
 	write(t, w, b)
 	wantRows(t, r, b)
@@ -177,8 +176,8 @@ func testReaderSeesLaterWrites(t *testing.T, url string) {
 	}
 }
 
-func testMissing(t *testing.T, url string) {
-	_, err := open.OpenReader(t.Context(), url)
+func testMissing(t *testing.T, at Place) {
+	_, err := at.Reader.As.OpenReader(t.Context(), at.Reader.URL)
 	if err == nil || !strings.Contains(err.Error(), "does not exist") || !strings.Contains(err.Error(), "collector") {
 		t.Errorf("a store that does not exist: %v", err)
 	}

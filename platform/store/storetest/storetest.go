@@ -11,11 +11,28 @@ import (
 	"github.com/spotserve/spotserve/platform/store/open"
 )
 
+// Place is a store, as who writes to it and who reads it reach it.
+type Place struct{ Writer, Reader Door }
+
+// Door is a store's URL and the credentials that it takes.
+type Door struct {
+	As  open.As
+	URL string
+}
+
 // Run checks a store. Each call of newURL names a store that does not exist yet.
 func Run(t *testing.T, newURL func(t *testing.T) string) {
+	RunAt(t, func(t *testing.T) Place {
+		d := Door{URL: newURL(t)}
+		return Place{d, d}
+	})
+}
+
+// RunAt is Run for a store whose readers are not its writers.
+func RunAt(t *testing.T, newPlace func(t *testing.T) Place) {
 	for _, test := range []struct {
 		name  string
-		check func(*testing.T, string)
+		check func(*testing.T, Place)
 	}{
 		{"Empty", testEmpty},
 		{"RoundTrip", testRoundTrip},
@@ -41,14 +58,14 @@ func Run(t *testing.T, newURL func(t *testing.T) string) {
 		{"PruneCancelled", testPruneCancelled},
 		{"Cancelled", testCancelled},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.check(t, newURL(t)) })
+		t.Run(test.name, func(t *testing.T) { test.check(t, newPlace(t)) })
 	}
 }
 
 // openWriter opens the store until the end of the test.
-func openWriter(t *testing.T, url string) store.Writer {
+func openWriter(t *testing.T, at Place) store.Writer {
 	t.Helper()
-	w, err := open.Open(t.Context(), url)
+	w, err := at.Writer.As.Open(t.Context(), at.Writer.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +73,9 @@ func openWriter(t *testing.T, url string) store.Writer {
 	return w
 }
 
-func openReader(t *testing.T, url string) store.Reader {
+func openReader(t *testing.T, at Place) store.Reader {
 	t.Helper()
-	r, err := open.OpenReader(t.Context(), url)
+	r, err := at.Reader.As.OpenReader(t.Context(), at.Reader.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/spotserve/spotserve/platform/store"
 )
 
-func testLatencySummary(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testLatencySummary(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	sizes := []int{0, 1, 2, 3, 1000}
 	for n := 9; n <= 120; n += 7 {
 		sizes = append(sizes, n, n+1)
@@ -31,8 +31,8 @@ func leaveRunning(runs []store.Run) {
 
 // testSummaryFollows changes what has been summed up: rows come after the end of
 // their run, replace others, and a run begins again.
-func testSummaryFollows(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testSummaryFollows(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(11, 40, 150, 0)
 	b.Runs[1].Status = "stopped"
 	write(t, w, store.Batch{Runs: b.Runs, Requests: b.Requests[:100], Nodes: b.Nodes})
@@ -51,8 +51,8 @@ func testSummaryFollows(t *testing.T, url string) {
 	wantCosts(t, w, b)
 }
 
-func testCostSummary(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testCostSummary(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(10, 0, 0, 1, 5, 30, 30, 30)
 	leaveRunning(b.Runs)
 	write(t, w, b)

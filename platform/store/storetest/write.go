@@ -9,10 +9,10 @@ import (
 	"github.com/spotserve/spotserve/platform/store"
 )
 
-func testEmpty(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testEmpty(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	write(t, w, store.Batch{})
-	for _, r := range []store.Reader{w, openReader(t, url)} {
+	for _, r := range []store.Reader{w, openReader(t, at)} {
 		wantRows(t, r, store.Batch{})
 		for _, view := range []string{"latency_summary", "cost_summary"} {
 			rows, err := r.Query(t.Context(), "SELECT * FROM "+view)
@@ -48,16 +48,16 @@ func extremes() store.Batch {
 	}
 }
 
-func testRoundTrip(t *testing.T, url string) {
+func testRoundTrip(t *testing.T, at Place) {
 	want := extremes()
-	w := openWriter(t, url)
+	w := openWriter(t, at)
 	write(t, w, want)
 	wantRows(t, w, want)
-	wantRows(t, openReader(t, url), want)
+	wantRows(t, openReader(t, at), want)
 }
 
-func testTwiceCountsOnce(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testTwiceCountsOnce(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(1, 50, 50)
 	write(t, w, b)
 	write(t, w, b)
@@ -71,8 +71,8 @@ func testTwiceCountsOnce(t *testing.T, url string) {
 	wantCosts(t, w, b)
 }
 
-func testAgainReplaces(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testAgainReplaces(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(2, 20)
 	write(t, w, b)
 	for i := range b.Requests {
@@ -89,8 +89,8 @@ func testAgainReplaces(t *testing.T, url string) {
 	wantSummaries(t, w, b)
 }
 
-func testOlderVersionIgnored(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testOlderVersionIgnored(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	version := func(n uint64, status string) store.Run {
 		return store.Run{Run: "e2e-1", Status: status, Version: n}
 	}
@@ -111,16 +111,16 @@ func testOlderVersionIgnored(t *testing.T, url string) {
 	want("stopped")
 }
 
-func testBigBatch(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testBigBatch(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(3, 20_000, 1)
 	write(t, w, b)
 	wantRows(t, w, b)
 	wantSummaries(t, w, b)
 }
 
-func testConcurrentWriters(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testConcurrentWriters(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	b := Random(4, 200)
 	var group sync.WaitGroup
 	for part := range 8 {
@@ -134,21 +134,21 @@ func testConcurrentWriters(t *testing.T, url string) {
 	wantRows(t, w, store.Batch{Runs: b.Runs, Requests: b.Requests})
 }
 
-func testReopen(t *testing.T, url string) {
+func testReopen(t *testing.T, at Place) {
 	b := Random(5, 10)
-	w := openWriter(t, url)
+	w := openWriter(t, at)
 	write(t, w, b)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantRows(t, openReader(t, url), b)
-	again := openWriter(t, url)
+	wantRows(t, openReader(t, at), b)
+	again := openWriter(t, at)
 	write(t, again, b)
 	wantRows(t, again, b)
 }
 
-func testCancelled(t *testing.T, url string) {
-	w := openWriter(t, url)
+func testCancelled(t *testing.T, at Place) {
+	w := openWriter(t, at)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := Random(6, 10)

@@ -34,6 +34,8 @@ type Server struct {
 	t    testing.TB
 	dir  string
 	port int
+	env  []string           // besides this process's own
+	dial clickhouse.Options // how to see that it answers
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 }
@@ -42,6 +44,11 @@ type Server struct {
 // machine the test is skipped, or fails if RequireEnv is 1.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return start(t, (*Server).configure)
+}
+
+func start(t testing.TB, configure func(*Server)) *Server {
+	t.Helper()
 	binary, err := find()
 	if err != nil {
 		failOrSkip(t, err)
@@ -49,7 +56,7 @@ func Start(t testing.TB) *Server {
 	// A port that is free now may be taken before the server listens on it.
 	for attempt := 1; ; attempt++ {
 		s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
-		s.configure()
+		configure(s)
 		err := s.run(binary)
 		if err == nil {
 			t.Cleanup(s.Stop)
@@ -107,6 +114,7 @@ func (s *Server) configFile() string { return filepath.Join(s.dir, "config.xml")
 // run starts the process and returns when it answers.
 func (s *Server) run(binary string) error {
 	s.cmd = exec.Command(binary, "--config-file="+s.configFile())
+	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.SysProcAttr = processAttributes()
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -124,7 +132,9 @@ func (s *Server) run(binary string) error {
 }
 
 func (s *Server) awaitReady() error {
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{s.address()}})
+	options := s.dial
+	options.Addr = []string{s.address()}
+	conn, err := clickhouse.Open(&options)
 	if err != nil {
 		return err
 	}
