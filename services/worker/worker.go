@@ -279,7 +279,7 @@ func (s *service) incarnate(ctx context.Context, r actor.Started, node string, j
 		tracer = w
 	}
 	err = actor.RunWorker(ctx, actor.Options{
-		Run: r.Run, Name: node, Core: drives, Bus: s.Bus, Input: input, Clock: pace,
+		Run: r.Run, Name: node, Core: &teller{drives, s.Tracer, r.Run, log}, Bus: s.Bus, Input: input, Clock: pace,
 		Log: log, ReorderWait: time.Hour, Engine: computes, Skips: s.skips, Trace: tracer,
 		Observe: func(ev event.Event) {
 			s.metrics.events.WithLabelValues(string(ev.Body.Kind())).Inc()
