@@ -35,8 +35,9 @@ type Player struct {
 // the fleet at that instant, so that both are answered at once. Nothing is
 // played from t.End on.
 func NewPlayer(run string, start event.RunStarted, t experiment.Timeline) *Player {
+	start.Schema = cmp.Or(start.Schema, event.SchemaVersion)
 	p := &Player{
-		run: run, schema: cmp.Or(start.Schema, event.SchemaVersion), arrivals: t.Arrivals,
+		run: run, schema: start.Schema, arrivals: t.Arrivals,
 		prompt: start.Spec.PromptTokens, output: start.Spec.OutputTokens,
 		closedLoop: start.Spec.Provision == experiment.ClosedLoop,
 	}
