@@ -65,6 +65,6 @@ func (p *Process) Connect(ctx context.Context, name, url string) (b bus.Bus, err
 		return nil, err
 	}
 	p.AtExit(b.Close)
-	p.Log.Info("service runs", "nats", url)
+	p.Log.Info("service runs", "nats", natsbus.Redacted(url))
 	return b, nil
 }

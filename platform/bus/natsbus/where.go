@@ -25,6 +25,9 @@ func (o Options) checkServer() error {
 	return nil
 }
 
+// Redacted is a URL, or a list of them, for logs: without passwords and tokens.
+func Redacted(text string) string { return Options{URL: text}.where() }
+
 // where names the server in messages, without its password or token. The
 // options passed checkServer.
 func (o Options) where() string {

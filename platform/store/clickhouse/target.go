@@ -85,6 +85,16 @@ func checkParameters(u *url.URL) error {
 	return nil
 }
 
+// Redacted is a URL for logs and people: neither with its password nor with what
+// else its parameters may hold.
+func Redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "clickhouse:?"
+	}
+	return shown(u)
+}
+
 // shown is a URL for logs and errors: neither with the password nor with what else
 // parameters may hold.
 func shown(u *url.URL) string {

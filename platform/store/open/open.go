@@ -96,6 +96,17 @@ func OpenPruner(ctx context.Context, url string) (store.Pruner, error) {
 	return As{}.OpenPruner(ctx, url)
 }
 
+// Redacted is a URL of a store for logs and people, without what may be a password.
+func Redacted(url string) string {
+	switch scheme, _, _ := strings.Cut(url, ":"); scheme {
+	case "sqlite":
+		return url
+	case "clickhouse":
+		return clickhouse.Redacted(url)
+	}
+	return "?"
+}
+
 // errScheme does not repeat the URL, which may hold a password.
 func errScheme(scheme string) error {
 	return fmt.Errorf("no store is named %q; allowed: sqlite:PATH or clickhouse://user:password@host:9000/db", scheme)

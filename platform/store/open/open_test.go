@@ -26,6 +26,9 @@ func TestWrongURLs(t *testing.T) {
 		{"clickhouse://user:secret@host:9000/a-b", "letters, digits"},
 		{"clickhouse://user:secret@host:9000/a/b", "letters, digits"},
 		{"clickhouse://user:secret@host:9000/db?dial_timeout=soon", "soon"},
+		{"clickhouse://user@host:9000/db?password=secret", "no parameter is named password"},
+		{"clickhouse://user:secret@host:9440/db?secure=true&skip_verify=true", "skip_verify is refused"},
+		{"clickhouse://user:secret@host:9440/db?secure=perhaps", "secure"},
 	} {
 		_, errWriter := open.Open(t.Context(), c.url)
 		_, errReader := open.OpenReader(t.Context(), c.url)
@@ -78,5 +81,21 @@ func TestSQLite(t *testing.T) {
 	defer r.Close()
 	if run, err := store.FindRun(t.Context(), r, "e2e-1"); err != nil || run.Run != "e2e-1" {
 		t.Errorf("%v, %v", run, err)
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	for text, want := range map[string]string{
+		"sqlite:/data/store.db":                                   "sqlite:/data/store.db",
+		"clickhouse://user:secret@host:9000/db":                   "clickhouse://user:xxxxx@host:9000/db",
+		"clickhouse://user@host:9440/db?secure=true":              "clickhouse://user@host:9440/db?secure=true",
+		"clickhouse://user@host/db?password=secret&secure=true#x": "clickhouse://user@host/db?secure=true",
+		"clickhouse://user:%zzsecret@host/db":                     "clickhouse:?",
+		"postgres://user:secret@host/db":                          "?",
+		"user:secret@host":                                        "?",
+	} {
+		if got := open.Redacted(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
 	}
 }

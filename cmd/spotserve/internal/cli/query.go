@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/url"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,17 +13,12 @@ import (
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/result"
 	"github.com/spotserve/spotserve/platform/store"
+	"github.com/spotserve/spotserve/platform/store/open"
 	"github.com/spotserve/spotserve/services/plotter"
 )
 
-// redacted is a store URL without its password.
-func redacted(storeURL string) string {
-	u, err := url.Parse(storeURL)
-	if err != nil || u.User == nil {
-		return storeURL
-	}
-	return u.Redacted()
-}
+// redacted is a store URL for people: see open.Redacted.
+func redacted(storeURL string) string { return open.Redacted(storeURL) }
 
 func (a *app) sql() *cobra.Command {
 	return &cobra.Command{

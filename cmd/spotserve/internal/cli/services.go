@@ -107,7 +107,7 @@ func (a *app) runUp(ctx context.Context, o stack.Options) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	where := s.URL()
 	if where == "" {
-		where = o.NATS
+		where = natsbus.Redacted(o.NATS)
 	}
 	// It says so when that is true.
 	go func() {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/spotserve/spotserve/platform/credential"
+	"github.com/spotserve/spotserve/platform/testsecret"
 )
 
 // distributed is where the distribution's package has its settings.
@@ -50,8 +52,12 @@ func StartDeployed(t testing.TB, settings string, users ...string) *Deployed {
 	}
 	keys := Certificates(t)
 	env := []string{"SPOTSERVE_CLICKHOUSE_LISTEN=127.0.0.1"}
+	var first string
 	for _, user := range users {
-		password := user + "'s password"
+		password := testsecret.Password()
+		if user == users[0] {
+			first = password
+		}
 		if err := os.WriteFile(filepath.Join(keys, user+".password"), []byte(password+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +71,7 @@ func StartDeployed(t testing.TB, settings string, users ...string) *Deployed {
 		s.env = env
 		s.dial = clickhouse.Options{
 			TLS:  &tls.Config{RootCAs: roots},
-			Auth: clickhouse.Auth{Database: "system", Username: users[0], Password: users[0] + "'s password"},
+			Auth: clickhouse.Auth{Database: "system", Username: users[0], Password: first},
 		}
 		for _, name := range []string{"config.xml", "users.xml"} {
 			write(t, filepath.Join(s.dir, name), read(t, filepath.Join(distributed, name)))
@@ -76,6 +82,8 @@ func StartDeployed(t testing.TB, settings string, users ...string) *Deployed {
 		text := strings.NewReplacer("{dir}", s.dir, "{port}", fmt.Sprint(s.port), "{keys}", keys).Replace(overriding)
 		write(t, filepath.Join(s.dir, "config.d", "test.xml"), []byte(text))
 	})
+	kept := testsecret.Keep(t, "clickhouse")
+	t.Cleanup(func() { _, _ = io.WriteString(kept, s.log()) })
 	return &Deployed{s, keys}
 }
 

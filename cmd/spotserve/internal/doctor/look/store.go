@@ -20,7 +20,7 @@ import (
 func (l *looker) store(ctx context.Context, s *doctor.Seen) {
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	s.Store.URL = redactedStore(l.Store)
+	s.Store.URL = open.Redacted(l.Store)
 	if u, err := url.Parse(l.Store); err == nil && u.Scheme == "clickhouse" {
 		s.Store.TLS = u.Query().Get("secure") == "true"
 		s.Store.Plain = !s.Store.TLS && !isLoopback(l.Store)
@@ -54,14 +54,6 @@ func (l *looker) store(ctx context.Context, s *doctor.Seen) {
 }
 
 var errStore = errors.New("the store cannot be asked")
-
-func redactedStore(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "?"
-	}
-	return u.Redacted()
-}
 
 // runs looks at what the bus has of the runs that have not ended.
 func (l *looker) runs(ctx context.Context, s *doctor.Seen) {
