@@ -2,7 +2,6 @@ package serve
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/core/experiment"
@@ -12,16 +11,15 @@ import (
 // Limiter decides which requests of users a run takes. It keeps one instant,
 // whatever arrives, and its decisions are a function of the requests that were
 // taken and of when they were stored: a planner that takes over decides alike.
-//
-// The rate is that of a token bucket, as the generic cell rate algorithm has it: due
-// is when the bucket would be full again.
 type Limiter struct {
 	limits experiment.Limits
-	due    vtime.Time
+	bucket Bucket
 }
 
 // NewLimiter returns a limiter whose bucket is full.
-func NewLimiter(l experiment.Limits) *Limiter { return &Limiter{limits: l} }
+func NewLimiter(l experiment.Limits) *Limiter {
+	return &Limiter{limits: l, bucket: Bucket{PerSecond: l.RequestsPerSecond, Burst: l.Burst}}
+}
 
 // Admit takes a request that arrives at now while so many wait in the queue, or says
 // why not and what is allowed. What it does not take leaves no trace.
@@ -41,11 +39,8 @@ func (l *Limiter) Admit(b event.RequestArrived, now vtime.Time, waiting int) (re
 	if waiting >= limits.Waiting {
 		return fmt.Sprintf("%d requests wait: the run lets %d wait, so send it again later", waiting, limits.Waiting)
 	}
-	every := vtime.Time(math.Ceil(1e9 / limits.RequestsPerSecond))
-	bucket := every * vtime.Time(limits.Burst-1)
-	if l.due > now+bucket {
+	if !l.bucket.Take(now) {
 		return fmt.Sprintf("requests come faster than the run allows: %g a second, %d at once, so send it again later", limits.RequestsPerSecond, limits.Burst)
 	}
-	l.due = max(l.due, now) + every
 	return ""
 }

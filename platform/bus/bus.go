@@ -43,6 +43,15 @@ func (s Stream) Subjects() string {
 	return "spot.run.>"
 }
 
+// MaxMessage is the most bytes of a message of either stream, with its headers: what
+// a NATS server takes unless it is told otherwise. The largest message of this
+// system is the start of a run over many nodes with long names; a start that asks
+// for a larger one is refused. Custom starts come next, with files of 512 KiB.
+const MaxMessage = 1 << 20
+
+// MaxHeaders is how much of it headers may take: the message's ID and its trace.
+const MaxHeaders = 4 << 10
+
 // Message is one entry of a stream.
 type Message struct {
 	Subject   string

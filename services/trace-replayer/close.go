@@ -32,7 +32,7 @@ func CloseOpen(ctx context.Context, b CloseBus, log *slog.Logger) (runs []string
 	if err != nil {
 		return nil, fmt.Errorf("read the runs: %w", err)
 	}
-	l, control, err := follow(ctx, b, &ledger{log: log, skips: skip.New(log, nil), finished: finished})
+	l, control, err := follow(ctx, b, &ledger{log: log, skips: skip.New(log, nil), limits: newLimits(), finished: finished})
 	if err != nil {
 		return nil, err
 	}

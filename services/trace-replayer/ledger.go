@@ -1,6 +1,7 @@
 package tracereplayer
 
 import (
+	"fmt"
 	"log/slog"
 
 	"github.com/spotserve/spotserve/core/event"
@@ -16,6 +17,7 @@ import (
 type ledger struct {
 	log      *slog.Logger
 	skips    *skip.Teller
+	limits   limits
 	finished map[string]bool // runs that the planner had closed before
 	entries  []*entry
 }
@@ -24,6 +26,7 @@ type ledger struct {
 type entry struct {
 	seq      uint64
 	start    []byte
+	refused  string        // why it is not looked at; "" if it is
 	answered bool          // by this replayer, or in the stream
 	run      string        // once it is accepted
 	schema   int           // version of its events, likewise
@@ -44,7 +47,15 @@ func (e *entry) isStopped() bool {
 // take reads a start, a stop or an answer.
 func (l *ledger) take(m bus.Message) {
 	if m.Subject == wire.SubjectStart {
-		l.entries = append(l.entries, &entry{seq: m.Seq, start: m.Data, stopped: make(chan struct{})})
+		e := &entry{seq: m.Seq, stopped: make(chan struct{})}
+		if e.refused = l.limits.start(m, len(l.entries)); e.refused == "" {
+			e.start = m.Data
+		}
+		l.entries = append(l.entries, e)
+		return
+	}
+	if m.Subject == wire.SubjectStop && len(m.Data) > MaxStopBytes {
+		l.skips.Message(m, fmt.Errorf("stop has %d bytes: allowed are %d", len(m.Data), MaxStopBytes))
 		return
 	}
 	body, err := wire.DecodeControl(m.Subject, m.Data)
@@ -67,7 +78,7 @@ func (l *ledger) take(m bus.Message) {
 			l.drop(e)
 		}
 	case event.StopExperiment:
-		l.stop(b.Run)
+		l.stop(b.Run, l.limits.stops.Take(stored(m)))
 	}
 }
 
@@ -95,7 +106,8 @@ func (l *ledger) drop(gone *entry) {
 	}
 }
 
-func (l *ledger) stop(run string) {
+// stop ends a run, and says so where there is none if it is to say.
+func (l *ledger) stop(run string, say bool) {
 	for _, e := range l.entries {
 		if e.run != run || run == "" {
 			continue
@@ -105,7 +117,7 @@ func (l *ledger) stop(run string) {
 		}
 		return
 	}
-	if !l.finished[run] {
+	if !l.finished[run] && say {
 		l.log.Warn("nothing to stop: no run of this name is queued or in progress", "run", run)
 	}
 }

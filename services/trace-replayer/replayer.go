@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -172,7 +174,7 @@ func (s *service) catchUp(ctx context.Context) (*ledger, bus.Subscription, error
 	if err != nil {
 		return nil, nil, fmt.Errorf("trace-replayer: read the runs: %w", err)
 	}
-	return follow(ctx, s.Bus, &ledger{log: s.Log, skips: s.skips, finished: finished})
+	return follow(ctx, s.Bus, &ledger{log: s.Log, skips: s.skips, limits: newLimits(), finished: finished})
 }
 
 // follow has a ledger take the control stream as far as it is, and returns what
@@ -234,7 +236,13 @@ func (s *service) answer(ctx context.Context, e *entry) error {
 // check reads and resolves a start and asks whether the services that it needs
 // are here. The error is the bus's, not the user's.
 func (s *service) check(ctx context.Context, e *entry) (accepted event.ExperimentAccepted, refused *event.ExperimentRefused, err error) {
+	if e.refused != "" {
+		return accepted, refusal(e.seq, errors.New(e.refused)), nil
+	}
 	start, spec, _, err := resolve(e.start)
+	if err == nil {
+		err = fits("custom-"+strconv.FormatUint(math.MaxUint64, 10), event.RunStarted{Spec: spec})
+	}
 	if err != nil {
 		return accepted, refusal(e.seq, err), nil
 	}

@@ -232,3 +232,22 @@ func TestStreamMadeAnew(t *testing.T) {
 		t.Errorf("Err = %v; want the loss", sub.Err())
 	}
 }
+
+// TestStreamsBoundMessages: new streams, and those that were there without a bound.
+func TestStreamsBoundMessages(t *testing.T) {
+	h := newHost(t, "")
+	js := client(t, h)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: string(bus.Runs), Subjects: []string{"spot.run.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, natsbus.Options{InProcess: h})
+	for _, s := range []bus.Stream{bus.Control, bus.Runs} {
+		stream, err := js.Stream(t.Context(), string(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stream.CachedInfo().Config.MaxMsgSize; got != bus.MaxMessage {
+			t.Errorf("%s takes messages of %d bytes, want %d", s, got, bus.MaxMessage)
+		}
+	}
+}

@@ -85,6 +85,7 @@ func ensureStream(ctx context.Context, c *conn, s bus.Stream) error {
 				Discard:    jetstream.DiscardOld,
 				Storage:    jetstream.FileStorage,
 				Replicas:   max(o.Replicas, 1),
+				MaxMsgSize: bus.MaxMessage,
 				Duplicates: orDefault(o.DuplicateWindow, 2*time.Minute),
 				FirstSeq:   o.FirstSeq,
 			})
@@ -107,9 +108,10 @@ func ensureStream(ctx context.Context, c *conn, s bus.Stream) error {
 	}
 	want := have
 	want.Subjects = []string{s.Subjects()}
+	want.MaxMsgSize = bus.MaxMessage
 	want.Replicas = orDefault(o.Replicas, have.Replicas)
 	want.Duplicates = orDefault(o.DuplicateWindow, have.Duplicates)
-	if slices.Equal(want.Subjects, have.Subjects) && want.Replicas == have.Replicas && want.Duplicates == have.Duplicates {
+	if slices.Equal(want.Subjects, have.Subjects) && want.Replicas == have.Replicas && want.MaxMsgSize == have.MaxMsgSize && want.Duplicates == have.Duplicates {
 		return nil
 	}
 	return c.changed(ctx, string(s), func(ctx context.Context) error {
