@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
@@ -38,6 +39,7 @@ func (l *looker) certificates(s *doctor.Seen) {
 		}
 		s.Certificates = append(s.Certificates, of(f.whose, c))
 	}
+	slices.SortFunc(l.shown, func(a, b doctor.Certificate) int { return strings.Compare(a.Whose, b.Whose) })
 	s.Certificates = append(s.Certificates, l.shown...)
 }
 

@@ -30,7 +30,6 @@ func All(ctx context.Context, o Options) doctor.Seen {
 	s := doctor.Seen{At: time.Now(), Expected: o.Nodes}
 	l := &looker{Options: o}
 	var parts sync.WaitGroup
-	defer parts.Wait()
 	parts.Go(func() { s.Endpoints = each(ctx, o.Timeout, o.Metrics, l.endpoint) })
 	parts.Go(func() { s.Monitors = each(ctx, o.Timeout, o.Monitors, l.monitor) })
 	var onBus, inStore sync.WaitGroup
@@ -41,6 +40,7 @@ func All(ctx context.Context, o Options) doctor.Seen {
 	l.runs(ctx, &s)
 	l.planes(ctx, &s)
 	l.certificates(&s)
+	parts.Wait()
 	if l.asker != nil {
 		l.asker.close()
 	}
