@@ -35,7 +35,8 @@ func (s Security) apply(config *server.Options) (password string, err error) {
 	password = rand.Text()
 	config.Accounts, config.SystemAccount = users.Accounts, users.SystemAccount
 	config.Nkeys = users.Nkeys
-	config.Users = append(users.Users, &server.User{Username: processUser, Password: password, Account: account})
+	config.Users = append(config.Users, users.Users...)
+	config.Users = append(config.Users, &server.User{Username: processUser, Password: password, Account: account})
 	if config.TLSConfig, err = s.Authority.Server(); err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,12 +32,12 @@ func dial(o Options) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{options: o, lost: make(chan struct{}), denials: newDenials()}
-	options := append(login,
+	options := slices.Concat(login, []nats.Option{
 		nats.Name(o.Name),
 		nats.NoReconnect(),
-		nats.Timeout(2*time.Second),
+		nats.Timeout(2 * time.Second),
 		// A server that is gone without a word is missed after 20 seconds.
-		nats.PingInterval(10*time.Second),
+		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
 		nats.PermissionErrOnSubscribe(true),
@@ -52,7 +53,7 @@ func dial(o Options) (*conn, error) {
 				nc.Close()
 			}
 		}),
-	)
+	})
 	if c.nc, err = nats.Connect(urls, options...); err != nil {
 		return nil, err
 	}

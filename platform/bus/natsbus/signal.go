@@ -98,7 +98,7 @@ func listenOn(c *conn, f *feed.Feed[bus.Message], filter string, heard func()) e
 			return c.options.denied(subscribes, filter)
 		case errors.Is(err, nats.ErrTimeout):
 		default:
-			return nil //nolint:nilerr // the connection is lost, or f is over
+			return nil // the connection is lost, or f is over
 		}
 		m, err = sub.NextMsgWithContext(f.Context())
 	}

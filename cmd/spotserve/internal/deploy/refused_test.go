@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spotserve/spotserve/cmd/spotserve/internal/deploy"
 	"github.com/spotserve/spotserve/platform/access"
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
@@ -230,4 +232,63 @@ func TestWhoIsLetIn(t *testing.T) {
 func with(f credential.Files, change func(*credential.Files)) credential.Files {
 	change(&f)
 	return f
+}
+
+// Who stops being a user while connected is cut off and told so; with a new seed
+// in its file it is let in again, without being started anew.
+func TestASeedIsReplaced(t *testing.T) {
+	s := newSite(t, "node-0")
+	s.bus("collector")
+	var said lines
+	files := s.files("worker-node-0")
+	linked := make(chan bool, 8)
+	b, err := natsbus.Connect(t.Context(), natsbus.Options{
+		URL: s.server.URL(), Credentials: files, Log: slog.New(slog.NewTextHandler(&said, nil)), Linked: func(up bool) { linked <- up },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if up := <-linked; !up {
+		t.Fatal("it is not connected")
+	}
+	listen := strings.TrimPrefix(s.server.URL(), "tls://")
+	stranger := newSite(t, "node-0").files("worker-node-0")
+	replace(t, stranger.NKey, files.NKey)
+	s.restart(listen)
+	if up := <-linked; up {
+		t.Fatal("it is connected with another deployment's seed")
+	}
+	for !strings.Contains(said.String(), "does not let") {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := os.Remove(files.NKey); err != nil {
+		t.Fatal(err)
+	}
+	before := s.users["worker-node-0"].Key
+	for _, u := range keys(t, deploy.Options{Out: s.keys, Days: 2, Now: now}).Users {
+		s.users[u.Name()] = u
+	}
+	if s.users["worker-node-0"].Key == before {
+		t.Fatal("the user is the same")
+	}
+	s.restart(listen)
+	if up := <-linked; !up {
+		t.Fatal("it is not connected again")
+	}
+	if _, err := b.PublishWait(t.Context(), bus.Outgoing{Subject: "spot.run.r-1.worker.node-0.fact.x"}); err != nil {
+		t.Errorf("with the new seed: %v", err)
+	}
+	wantNoSecrets(t, said.String(), s.keys)
+}
+
+func replace(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

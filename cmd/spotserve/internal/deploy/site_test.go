@@ -42,6 +42,7 @@ func keys(t *testing.T, o deploy.Options) deploy.Result {
 type site struct {
 	t      *testing.T
 	keys   string
+	store  string
 	users  map[string]access.User
 	server *natsserver.Server
 }
@@ -49,23 +50,37 @@ type site struct {
 func newSite(t *testing.T, nodes ...string) *site {
 	t.Helper()
 	o := options(t, nodes...)
-	s := &site{t: t, keys: o.Out, users: make(map[string]access.User)}
+	s := &site{t: t, keys: o.Out, store: t.TempDir(), users: make(map[string]access.User)}
 	for _, u := range keys(t, o).Users {
 		s.users[u.Name()] = u
 	}
+	s.start("127.0.0.1:0")
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *site) start(listen string) {
+	s.t.Helper()
 	var err error
 	if s.server, err = natsserver.Start(natsserver.Options{
-		StoreDir: t.TempDir(), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
-		Security: &natsserver.Security{Users: deploy.UsersFile(o.Out), Authority: deploy.ServerFiles(o.Out, deploy.NATS)},
+		StoreDir: s.store, Listen: listen, Log: slog.New(slog.DiscardHandler),
+		Security: &natsserver.Security{Users: deploy.UsersFile(s.keys), Authority: deploy.ServerFiles(s.keys, deploy.NATS)},
 	}); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.server.Shutdown(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+}
+
+func (s *site) stop() {
+	if err := s.server.Shutdown(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// restart has the server read its users anew.
+func (s *site) restart(listen string) {
+	s.t.Helper()
+	s.stop()
+	s.start(listen)
 }
 
 // files are a user's credentials.
