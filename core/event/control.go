@@ -70,6 +70,9 @@ type ServicePresent struct {
 	Nodes   []string // of a worker: the nodes it stands for; "*" is every node
 	Schema  int      // SchemaVersion of the service
 	Build   string   // for people: a release, or a commit
+	// WallClock is when it answers, by its host's clock, in Unix nanoseconds; 0: it
+	// does not say.
+	WallClock int64
 }
 
 // RunRecorded says that all rows of a run are in the store.

@@ -61,6 +61,7 @@ func answer(ctx context.Context, b Bus, who event.ServicePresent, ready func()) 
 // subject, or one for all where a caller of version 1 listens.
 func answers(call event.RollCalled, who event.ServicePresent) (out []bus.Outgoing) {
 	who.Call, who.Schema, who.Build = call.Call, event.SchemaVersion, version.Of().String()
+	who.WallClock = time.Now().UnixNano()
 	add := func(who event.ServicePresent, subject string) {
 		data, err := wire.EncodeControl(who)
 		if err == nil { // else it has no name to answer under

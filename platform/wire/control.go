@@ -152,6 +152,8 @@ func servicePresentOut(c *check, b event.ServicePresent) *pb.ServicePresent {
 		Nodes:   c.texts("nodes", b.Nodes),
 		Schema:  versionOut(c, "schema", b.Schema),
 		Build:   b.Build,
+
+		WallClock: b.WallClock,
 	}
 }
 
@@ -162,5 +164,7 @@ func servicePresentIn(c *check, m *pb.ServicePresent) event.ServicePresent {
 		Nodes:   c.texts("nodes", m.Nodes),
 		Schema:  versionIn(m.Schema),
 		Build:   m.Build,
+
+		WallClock: m.WallClock,
 	}
 }

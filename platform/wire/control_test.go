@@ -92,7 +92,7 @@ func typeOf(f protoreflect.FieldDescriptor) protowire.Type {
 	switch f.Kind() {
 	case protoreflect.StringKind, protoreflect.MessageKind:
 		return protowire.BytesType
-	case protoreflect.Uint64Kind:
+	case protoreflect.Uint64Kind, protoreflect.Int64Kind:
 		return protowire.VarintType
 	}
 	panic("a kind of field that control messages did not have: " + f.Kind().String())
@@ -102,8 +102,8 @@ func TestAnswersAreReadableText(t *testing.T) {
 	for want, b := range map[string]event.Body{
 		`{"start_seq":"7","run":"e2e-7","schema":"1"}`:                         event.ExperimentAccepted{StartSeq: 7, Run: "e2e-7", Schema: 1},
 		`{"start_seq":"8","reason":"unknown model \"21B\"","allowed":["20B"]}`: event.ExperimentRefused{StartSeq: 8, Reason: `unknown model "21B"`, Allowed: []string{"20B"}},
-		`{"call":"c1","service":"worker","nodes":["*"],"schema":"2","build":"v1"}`: event.ServicePresent{
-			Call: "c1", Service: "worker", Nodes: []string{"*"}, Schema: 2, Build: "v1",
+		`{"call":"c1","service":"worker","nodes":["*"],"schema":"2","build":"v1","wall_clock":"5"}`: event.ServicePresent{
+			Call: "c1", Service: "worker", Nodes: []string{"*"}, Schema: 2, Build: "v1", WallClock: 5,
 		},
 		`{"run":"e2e-1"}`: event.StopExperiment{Run: "e2e-1"},
 		`{"e2e":{"approach":"spotserve","model":"20B","trace":"As"},"options":{"seed":"3","time_scale":60}}`: event.StartExperiment{

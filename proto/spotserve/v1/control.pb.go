@@ -815,7 +815,10 @@ type ServicePresent struct {
 	// Schema version of the one who answers; absent: 1.
 	Schema uint64 `protobuf:"varint,6,opt,name=schema,proto3" json:"schema,omitempty"`
 	// Its build, for people: a release, or a commit.
-	Build         string `protobuf:"bytes,7,opt,name=build,proto3" json:"build,omitempty"`
+	Build string `protobuf:"bytes,7,opt,name=build,proto3" json:"build,omitempty"`
+	// When it answers, by the clock of its host, in Unix nanoseconds; absent: it
+	// does not say.
+	WallClock     int64 `protobuf:"varint,8,opt,name=wall_clock,json=wallClock,proto3" json:"wall_clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,6 +886,13 @@ func (x *ServicePresent) GetBuild() string {
 		return x.Build
 	}
 	return ""
+}
+
+func (x *ServicePresent) GetWallClock() int64 {
+	if x != nil {
+		return x.WallClock
+	}
+	return 0
 }
 
 // RunRecorded says that all rows of a run are in the store. It travels in an
@@ -998,13 +1008,15 @@ const file_spotserve_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"RollCalled\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x12\x16\n" +
-	"\x06schema\x18\x03 \x01(\x04R\x06schemaJ\x04\b\x01\x10\x02\"\x88\x01\n" +
+	"\x06schema\x18\x03 \x01(\x04R\x06schemaJ\x04\b\x01\x10\x02\"\xa7\x01\n" +
 	"\x0eServicePresent\x12\x12\n" +
 	"\x04call\x18\x02 \x01(\tR\x04call\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x12\x14\n" +
 	"\x05nodes\x18\x05 \x03(\tR\x05nodes\x12\x16\n" +
 	"\x06schema\x18\x06 \x01(\x04R\x06schema\x12\x14\n" +
-	"\x05build\x18\a \x01(\tR\x05buildJ\x04\b\x01\x10\x02\"3\n" +
+	"\x05build\x18\a \x01(\tR\x05build\x12\x1d\n" +
+	"\n" +
+	"wall_clock\x18\b \x01(\x03R\twallClockJ\x04\b\x01\x10\x02\"3\n" +
 	"\vRunRecorded\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x03R\x04rowsB?Z=github.com/spotserve/spotserve/proto/spotserve/v1;spotservev1b\x06proto3"
