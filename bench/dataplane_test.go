@@ -12,6 +12,7 @@ import (
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/engine/dataplane"
+	"github.com/spotserve/spotserve/engine/dataplane/planetest"
 )
 
 // blobBytes is a blob of a model of some billions of parameters.
@@ -54,8 +55,8 @@ func listenPlane(b *testing.B, o dataplane.Options, addrs *sync.Map) *dataplane.
 }
 
 // BenchmarkTransfer moves blobs from memory to memory over the loopback interface,
-// both ends in this process, and beside it what bounds that: copying, summing, and
-// plain TCP without a checksum.
+// both ends in this process, plain and under TLS, and beside it what bounds that:
+// copying, summing, and plain TCP without a checksum.
 func BenchmarkTransfer(b *testing.B) {
 	data := touched(blobBytes)
 	b.Run("memcpy", func(b *testing.B) {
@@ -74,13 +75,17 @@ func BenchmarkTransfer(b *testing.B) {
 	})
 	for _, streams := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("tcp/%d", streams), func(b *testing.B) { plainTransfer(b, data, streams) })
-		b.Run(fmt.Sprintf("dataplane/%d", streams), func(b *testing.B) { planeTransfer(b, data, streams) })
+		b.Run(fmt.Sprintf("dataplane/%d", streams), func(b *testing.B) { planeTransfer(b, data, streams, nil) })
+		b.Run(fmt.Sprintf("tls/%d", streams), func(b *testing.B) {
+			planeTransfer(b, data, streams, planetest.NewAuthority(b).Security("a"))
+		})
 	}
 }
 
-func planeTransfer(b *testing.B, data []byte, streams int) {
+func planeTransfer(b *testing.B, data []byte, streams int, security *dataplane.Security) {
 	var addrs sync.Map
 	o := planeOptions("a", &addrs)
+	o.Security = security
 	o.Provider, o.Streams = blobs{data}, streams
 	listenPlane(b, o, &addrs)
 	c, err := dataplane.NewClient(o)
@@ -174,13 +179,16 @@ func BenchmarkSum(b *testing.B) {
 	for _, values := range []int{768, 128 * 768} {
 		b.Run(fmt.Sprintf("values=%d/tcp/2", values), func(b *testing.B) { plainSum(b, values) })
 		for _, ranks := range []int{2, 4} {
-			b.Run(fmt.Sprintf("values=%d/dataplane/%d", values, ranks), func(b *testing.B) { planeSum(b, values, ranks) })
+			b.Run(fmt.Sprintf("values=%d/dataplane/%d", values, ranks), func(b *testing.B) { planeSum(b, values, ranks, nil) })
+			b.Run(fmt.Sprintf("values=%d/tls/%d", values, ranks), func(b *testing.B) {
+				planeSum(b, values, ranks, planetest.NewAuthority(b).Security)
+			})
 		}
 		b.Run(fmt.Sprintf("values=%d/one-process/2", values), func(b *testing.B) { localSum(b, values) })
 	}
 }
 
-func planeSum(b *testing.B, values, ranks int) {
+func planeSum(b *testing.B, values, ranks int, security func(node string) *dataplane.Security) {
 	var addrs sync.Map
 	var peers []dataplane.Peer
 	for r := range ranks {
@@ -188,7 +196,11 @@ func planeSum(b *testing.B, values, ranks int) {
 	}
 	var meshes []*dataplane.Mesh
 	for _, p := range peers {
-		s := listenPlane(b, planeOptions(p.Node, &addrs), &addrs)
+		o := planeOptions(p.Node, &addrs)
+		if security != nil {
+			o.Security = security(p.Node)
+		}
+		s := listenPlane(b, o, &addrs)
 		meshes = append(meshes, joinPlane(b, s, peers))
 	}
 	sums(b, values, ranks, func(rank int) *dataplane.Mesh { return meshes[rank] }, peers)
