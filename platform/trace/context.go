@@ -13,11 +13,11 @@ import (
 	"github.com/spotserve/spotserve/core/event"
 )
 
-// The ids of OpenTelemetry.
-type (
-	TraceID = otel.TraceID
-	SpanID  = otel.SpanID
-)
+// TraceID is that of OpenTelemetry.
+type TraceID = otel.TraceID //nolint:revive // trace.ID would be read as a span's
+
+// SpanID is that of OpenTelemetry.
+type SpanID = otel.SpanID
 
 // Context names a span, and says whether its trace is sampled. The zero value names
 // none.

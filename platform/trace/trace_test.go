@@ -191,7 +191,7 @@ func TestSampling(t *testing.T) {
 	var tracers []*trace.Tracer
 	for _, share := range append(shares, shares...) {
 		tracer := trace.New(new(sink), trace.Service{}, share, slog.Default())
-		defer func() { _ = tracer.Close() }()
+		t.Cleanup(func() { _ = tracer.Close() }) // it has no error to tell of
 		tracers = append(tracers, tracer)
 	}
 	const n = 2000

@@ -93,7 +93,7 @@ func causeOf(b event.Body) (how []attribute.KeyValue, ok bool) {
 	case event.WorkerJoined:
 		return nil, true
 	case event.ThroughputRequired:
-		return append(instant("from", b.From), real("required_rps", b.RequestsPerSecond)), true
+		return append(instant("from", b.From), decimals("required_rps", b.RequestsPerSecond)), true
 	}
 	return nil, false
 }
@@ -175,7 +175,7 @@ func (p *Planner) arrange(effects []effect.Effect) {
 			continue
 		}
 		if stopping++; stopping == 1 {
-			how = append(how, flag("acquisition", b.Acquisition), real("migration_estimate_s", b.Migration.Seconds()))
+			how = append(how, flag("acquisition", b.Acquisition), decimals("migration_estimate_s", b.Migration.Seconds()))
 			how = append(how, instant("stop_for", b.At)...)
 		}
 	}
@@ -252,10 +252,10 @@ func (c *change) learn(ev event.Event) {
 		c.how = append(c.how, ofEpoch(b.Epoch), text("config", b.Config.String()), number("batch_limit", b.BatchLimit),
 			number("gpus", b.GPUs), number("mapper_devices_changed", b.DevicesChanged),
 			text("controller_why", b.Why), number("controller_runners_up", len(b.RunnersUp)),
-			real("controller_latency_s", b.Chosen.Latency.Seconds()), real("controller_rps", b.Chosen.Throughput))
+			decimals("controller_latency_s", b.Chosen.Latency.Seconds()), decimals("controller_rps", b.Chosen.Throughput))
 		c.how = append(c.how, instant("change_at", b.ChangeAt)...)
 	case event.MigrationPlanned:
-		c.how = append(c.how, number("migration_steps", b.Steps), real("migration_estimate_s", b.Estimate.Seconds()),
+		c.how = append(c.how, number("migration_steps", b.Steps), decimals("migration_estimate_s", b.Estimate.Seconds()),
 			number("model_bytes", b.ModelBytes), number("cache_bytes", b.CacheBytes), number("disk_bytes", b.DiskBytes),
 			number("inter_node_bytes", b.InterNodeBytes), number("peak_buffer_bytes", b.PeakBufferBytes),
 			number("resumed_requests", b.ResumedRequests), number("requeued_requests", b.RequeuedRequests))

@@ -299,7 +299,7 @@ func recorded(r event.RequestRecord, name string) []attribute.KeyValue {
 	out := []attribute.KeyValue{
 		number("prompt_tokens", r.PromptTokens), number("output_tokens", r.OutputTokens), number("committed_tokens", r.Committed),
 		number("recomputed_tokens", r.Recomputed), number("interruptions", r.Interrupted), number("pipeline", r.Pipeline),
-		text("config", r.Config.String()), real("compute_s", r.Compute.Seconds()),
+		text("config", r.Config.String()), decimals("compute_s", r.Compute.Seconds()),
 	}
 	out = append(out, named(name)...)
 	out = append(out, instant("arrived", r.Arrived)...)

@@ -70,7 +70,9 @@ func number[T int | int64 | uint64](key string, value T) attribute.KeyValue {
 	return attribute.Int64(prefix+key, int64(value))
 }
 
-func real(key string, value float64) attribute.KeyValue { return attribute.Float64(prefix+key, value) }
+func decimals(key string, value float64) attribute.KeyValue {
+	return attribute.Float64(prefix+key, value)
+}
 
 func flag(key string, value bool) attribute.KeyValue { return attribute.Bool(prefix+key, value) }
 
@@ -79,7 +81,7 @@ func instant(key string, t vtime.Time) []attribute.KeyValue {
 	if t == vtime.Never {
 		return nil
 	}
-	return []attribute.KeyValue{real(key+"_s", t.Seconds())}
+	return []attribute.KeyValue{decimals(key+"_s", t.Seconds())}
 }
 
 func ofRun(run string) attribute.KeyValue { return text(obs.KeyRun, run) }

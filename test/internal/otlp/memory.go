@@ -40,7 +40,7 @@ func (m *Memory) ExportSpans(_ context.Context, list []sdk.ReadOnlySpan) error {
 			}
 		}
 		for _, a := range s.Attributes() {
-			out.Attributes[strings.TrimPrefix(string(a.Key), "spotserve.")] = a.Value.Emit()
+			out.Attributes[strings.TrimPrefix(string(a.Key), "spotserve.")] = a.Value.String()
 		}
 		for _, l := range s.Links() {
 			out.Links = append(out.Links, l.SpanContext.TraceID().String()+"/"+l.SpanContext.SpanID().String())

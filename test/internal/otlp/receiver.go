@@ -3,10 +3,12 @@ package otlp
 
 import (
 	"compress/gzip"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -106,8 +108,8 @@ func read(q *http.Request) (*collector.ExportTraceServiceRequest, error) {
 
 func received(service string, s *spans.Span) Span {
 	out := Span{
-		Service: service, Trace: fmt.Sprintf("%x", s.GetTraceId()), ID: fmt.Sprintf("%x", s.GetSpanId()),
-		Parent: fmt.Sprintf("%x", s.GetParentSpanId()), Name: s.GetName(),
+		Service: service, Trace: hex.EncodeToString(s.GetTraceId()), ID: hex.EncodeToString(s.GetSpanId()),
+		Parent: hex.EncodeToString(s.GetParentSpanId()), Name: s.GetName(),
 		Start: time.Unix(0, int64(s.GetStartTimeUnixNano())), End: time.Unix(0, int64(s.GetEndTimeUnixNano())),
 		Attributes: attributes(s.GetAttributes()),
 	}
@@ -137,7 +139,7 @@ func value(v *common.AnyValue) string {
 	case *common.AnyValue_DoubleValue:
 		return fmt.Sprint(v.DoubleValue)
 	case *common.AnyValue_BoolValue:
-		return fmt.Sprint(v.BoolValue)
+		return strconv.FormatBool(v.BoolValue)
 	case *common.AnyValue_ArrayValue:
 		var list []string
 		for _, x := range v.ArrayValue.GetValues() {
