@@ -170,7 +170,9 @@ func (s *Stack) setup(ctx context.Context, w store.Writer) error {
 		{"plotter", func(b bus.Bus, log *slog.Logger, _ *trace.Tracer) error {
 			return plotter.Setup(&s.group, plotter.Options{
 				Bus: b, Log: log, Metrics: o.Metrics, Ready: o.Ready, Folder: Figures(o.Data), Drawn: o.Drawn,
-				Open:    func(ctx context.Context) (store.Reader, error) { return open.As(o.Credentials).OpenReader(ctx, o.Store) },
+				Open: func(ctx context.Context) (store.Reader, error) {
+					return open.As(o.Credentials).OpenReader(ctx, o.Store)
+				},
 				Formats: []figure.Format{figure.PNG, figure.SVG, figure.PDF},
 			})
 		}},
