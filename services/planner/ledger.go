@@ -92,7 +92,7 @@ func (l *ledger) Step(now vtime.Time, ev event.Event) []effect.Effect {
 	begin := time.Now()
 	effects := l.manager.Step(now, ev)
 	l.step.Observe(time.Since(begin).Seconds())
-	l.take(begin, now, ev)
+	l.take(begin, ev)
 	said := false
 	for i := range effects {
 		if effects[i].Publishes() {
@@ -131,7 +131,7 @@ func (l *ledger) show() {
 }
 
 // take counts an event that the core has taken, which took place at begin.
-func (l *ledger) take(begin time.Time, now vtime.Time, ev event.Event) {
+func (l *ledger) take(begin time.Time, ev event.Event) {
 	kind := string(ev.Body.Kind())
 	l.note(func() { l.events.WithLabelValues(kind).Inc() })
 	switch b := ev.Body.(type) {

@@ -92,10 +92,11 @@ func shown(t *testing.T, metrics *prometheus.Registry) map[string][]float64 {
 	all := make(map[string][]float64)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := strings.TrimPrefix(f.GetName(), "spotserve_planner_")
+			parts := []string{strings.TrimPrefix(f.GetName(), "spotserve_planner_")}
 			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
+				parts = append(parts, l.GetValue())
 			}
+			name := strings.Join(parts, " ")
 			values := []float64{m.GetCounter().GetValue() + m.GetGauge().GetValue()}
 			if h := m.GetHistogram(); h != nil {
 				values = []float64{float64(h.GetSampleCount()), h.GetSampleSum()}
