@@ -5,49 +5,70 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spotserve/spotserve/core/event"
 )
 
-// Services that answer a roll call, and allNodes, which a worker says that stands
-// for every node.
-const (
-	planners   = "planner"
-	collectors = "collector"
-	workers    = "worker"
-	allNodes   = "*"
-)
+// allNodes is what a worker says that stands for every node.
+const allNodes = "*"
+
+// needed are the services that have to answer a roll call, and why.
+var needed = map[string]string{
+	"trace-replayer": "start a trace-replayer: without one no start is answered, and no run goes on",
+	"planner":        "start a planner: without one no start is accepted, and runs stand still",
+	"collector":      "start a collector: runs go on, and their rows wait in the stream",
+	"worker":         "start a worker for each node: without them no start is accepted",
+}
 
 func (r *Report) roll(s Seen) {
 	if s.Roll.Err != nil {
 		r.unseen("services", s.Roll.Err)
 		return
 	}
-	needed := map[string]string{
-		planners:   "start a planner: without one no start is accepted, and runs stand still",
-		collectors: "start a collector: runs go on, and their rows wait in the stream",
-		workers:    "start a worker for each node: without them no start is accepted",
-	}
-	count := make(map[string]int)
+	answers := make(map[string][]Present)
 	for _, p := range s.Roll.Present {
-		count[p.Service]++
+		answers[p.Service] = append(answers[p.Service], p)
 	}
 	for _, service := range slices.Sorted(maps.Keys(needed)) {
-		check := "service " + service
-		if count[service] == 0 {
+		check, who := "service "+service, answers[service]
+		if len(who) == 0 {
 			r.fail(check, needed[service], "none answers the roll call")
 			continue
 		}
-		r.ok(check, "%s", plural(count[service], "process")+alive(count[service]))
+		if !r.versions(check, who) {
+			r.ok(check, "%s, %s", plural(len(who), "answer"), strings.Join(builds(who), ", "))
+		}
 	}
 	if s.Beats.StoreAway {
 		r.fail("service collector", "start the store, or correct the collector's --store; the rows wait in the stream", "it says that the store takes no rows")
 	}
 }
 
-func alive(n int) string {
-	if n == 1 {
-		return " answers"
+// versions judges the schema versions of a service's processes, and reports whether
+// any is wrong.
+func (r *Report) versions(check string, who []Present) (wrong bool) {
+	for _, p := range who {
+		switch off := p.Schema - event.SchemaVersion; {
+		case off < -1 || off > 1:
+			r.fail(check, "bring it, or this spotserve, to a version that is at most one schema version away", "%s has schema version %d, and this build %d: they do not understand each other", name(p.ServicePresent), p.Schema, event.SchemaVersion)
+			wrong = true
+		case off != 0:
+			r.warn(check, "go on with the upgrade, one service at a time", "%s has schema version %d, and this build %d", name(p.ServicePresent), p.Schema, event.SchemaVersion)
+			wrong = true
+		}
 	}
-	return " answer"
+	return wrong
+}
+
+// builds are the different builds of a service's processes.
+func builds(who []Present) (names []string) {
+	for _, p := range who {
+		if build := cmpOr(p.Build, "of an unknown build"); !slices.Contains(names, build) {
+			names = append(names, build)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // nodes judges the workers, node by node.

@@ -160,8 +160,8 @@ var keysStream = jsapi.KeyStream(bus.Keys)
 // streams are those of a deployment.
 func streams() []doctor.Stream {
 	out := []doctor.Stream{
-		{Name: string(bus.Control), Subjects: []string{bus.Control.Subjects()}},
-		{Name: string(bus.Runs), Subjects: []string{bus.Runs.Subjects()}},
+		{Name: string(bus.Control), Subjects: []string{bus.Control.Subjects()}, MaxMessage: bus.MaxMessage},
+		{Name: string(bus.Runs), Subjects: []string{bus.Runs.Subjects()}, MaxMessage: bus.MaxMessage},
 		{Name: keysStream, Bucket: true, Subjects: []string{jsapi.Key(bus.Keys, ">")}},
 	}
 	for _, d := range access.Durables() {

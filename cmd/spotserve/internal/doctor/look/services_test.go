@@ -114,7 +114,7 @@ func alone(t *testing.T) *site {
 // gone is what is wrong where all services are stopped.
 var gone = []string{
 	"consumer collector-control", "consumer collector-runs", "consumer plotter", "lease trace-replayer", "lease planner", "lease collector",
-	"service planner", "service collector", "service worker",
+	"service trace-replayer", "service planner", "service collector", "service worker",
 }
 
 func TestRuns(t *testing.T) {
@@ -165,6 +165,11 @@ func TestEndpoints(t *testing.T) {
 	mustFind(t, s.look(), "metrics http://"+o.Addr(), doctor.Failed, "it is not ready: planner: bus", "look into the log")
 	waits.Met()
 	mustFind(t, s.look(), "metrics http://"+o.Addr(), doctor.Failed, "none of them is of SpotServe", "is this a service")
+	// One that takes longer than all the rest is waited for.
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(4 * time.Second) }))
+	defer slow.Close()
+	s.options.Metrics = []string{slow.URL}
+	mustFind(t, s.look(), "metrics "+slow.URL, doctor.Failed, "not as a service of SpotServe does", "start the service")
 	s.options.Metrics = []string{stranger.URL, "http://" + away + "/metrics"}
 	r := s.look()
 	mustFind(t, r, "metrics "+stranger.URL, doctor.Failed, "answers with status 404", "start the service", "metrics http://"+away)

@@ -135,7 +135,11 @@ func (e *ear) present(m *nats.Msg) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard[who.Call] = append(e.heard[who.Call], doctor.Present{ServicePresent: who, Heard: time.Now()})
+	p := doctor.Present{ServicePresent: who, Heard: time.Now()}
+	if who.WallClock != 0 {
+		p.Clock = time.Unix(0, who.WallClock)
+	}
+	e.heard[who.Call] = append(e.heard[who.Call], p)
 }
 
 // result is what the call was answered that most have answered: each process

@@ -65,12 +65,14 @@ func TestStreamSettings(t *testing.T) {
 		{"messages", func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, "it keeps 10 messages", "nats stream edit SPOT_RUNS --max-msgs=-1"},
 		{"bytes", func(c *jetstream.StreamConfig) { c.MaxBytes = 1e9 }, "it keeps 1 GB", "nats stream edit SPOT_RUNS --max-bytes=-1"},
 		{"window", func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }, "repeated messages for 1s", "--dupe-window=1m0s"},
+		{"size", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, "a message may have 1 kB", "it sets the bound"},
+		{"any size", func(c *jetstream.StreamConfig) { c.MaxMsgSize = -1 }, "a message may have any size", "it sets the bound"},
 		{"subjects", func(c *jetstream.StreamConfig) { c.Subjects = []string{"spot.run.a.>"} }, "it stores [spot.run.a.>]", "start a service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			url := newServer(t, &server.Options{JetStream: true})
-			config := jetstream.StreamConfig{Name: string(bus.Runs), Subjects: []string{bus.Runs.Subjects()}}
+			config := jetstream.StreamConfig{Name: string(bus.Runs), Subjects: []string{bus.Runs.Subjects()}, MaxMsgSize: bus.MaxMessage}
 			c.change(&config)
 			if _, err := streamsOf(t, url).CreateStream(t.Context(), config); err != nil {
 				t.Fatal(err)
