@@ -28,8 +28,7 @@ func (f *File) Source(o model.ReadOptions) (model.Source, error) {
 type weights struct {
 	file    *File
 	config  model.Config
-	whole   [model.Head + 1]*Tensor
-	layers  [][model.Head + 1]*Tensor
+	tensors model.Tensors[*Tensor]
 	buffers sync.Pool // of *[]byte
 }
 
@@ -227,23 +226,9 @@ func (w *weights) find() error {
 		}
 		return t, nil
 	}
-	w.layers = make([][model.Head + 1]*Tensor, c.Layers)
-	for role := model.Embedding; role <= model.Head; role++ {
-		if role == model.Head && c.TiedHead {
-			continue
-		}
-		var err error
-		if role.Whole() {
-			if w.whole[role], err = get(role, 0); err != nil {
-				return err
-			}
-			continue
-		}
-		for layer := range w.layers {
-			if w.layers[layer][role], err = get(role, layer); err != nil {
-				return err
-			}
-		}
+	var err error
+	if w.tensors, err = model.FindTensors(c, get); err != nil {
+		return err
 	}
 	for _, t := range w.file.Tensors {
 		if !used[t.Name] {
@@ -313,10 +298,7 @@ func ropeDivisors(c model.Config) []float32 {
 
 // ReadRow reads a part of a row of a whole matrix.
 func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []byte) error {
-	t := w.whole[role]
-	if !role.Whole() {
-		t = w.layers[layer][role]
-	}
+	t := w.tensors.Of(role, layer)
 	if role == model.Query || role == model.Key {
 		row = interleaved(row, w.config.HeadDim)
 	}

@@ -52,8 +52,7 @@ func Open(folder string, o model.ReadOptions) (model.Source, error) {
 type weights struct {
 	config  model.Config
 	files   []*file
-	whole   [model.Head + 1]*tensor
-	layers  [][model.Head + 1]*tensor
+	tensors model.Tensors[*tensor]
 	buffers sync.Pool // of *[]byte
 }
 
@@ -160,24 +159,12 @@ func (w *weights) find(tensors map[string]*tensor, o model.ReadOptions) error {
 		}
 		return t, nil
 	}
-	w.layers = make([][model.Head + 1]*tensor, c.Layers)
-	for role := model.Embedding; role <= model.Head; role++ {
-		if role == model.Head && c.TiedHead {
-			used[tensorName(role, 0)] = true // some files have it all the same
-			continue
-		}
-		var err error
-		if role.Whole() {
-			if w.whole[role], err = get(role, 0); err != nil {
-				return err
-			}
-			continue
-		}
-		for layer := range w.layers {
-			if w.layers[layer][role], err = get(role, layer); err != nil {
-				return err
-			}
-		}
+	if c.TiedHead {
+		used[tensorName(model.Head, 0)] = true // some files have it all the same
+	}
+	var err error
+	if w.tensors, err = model.FindTensors(c, get); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {
 		// Older files keep the rotary frequencies, which follow from config.json.
@@ -190,10 +177,7 @@ func (w *weights) find(tensors map[string]*tensor, o model.ReadOptions) error {
 
 // ReadRow reads a part of a row of a whole matrix.
 func (w *weights) ReadRow(role model.Role, layer, row, col int, dst []byte) error {
-	t := w.whole[role]
-	if !role.Whole() {
-		t = w.layers[layer][role]
-	}
+	t := w.tensors.Of(role, layer)
 	as := w.config.ElementType(role)
 	if (t.dtype == "F32" && as == model.F32) || (t.dtype == "BF16" && as == model.BF16) {
 		return t.readAt(row, col, dst)
