@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -120,8 +121,8 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := fmt.Sprint("schema ", len(files)+1)
-	exec(t, w, fmt.Sprintf("PRAGMA user_version = %d", len(files)+1))
+	newer := fmt.Sprint("schema ", len(files)+2)
+	exec(t, w, fmt.Sprintf("PRAGMA user_version = %d", len(files)+2))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +131,50 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	}
 	if _, err := OpenReader(t.Context(), path); err == nil || !strings.Contains(err.Error(), newer) {
 		t.Errorf("a reader of a newer schema: %v, want an error that says %q", err, newer)
+	}
+}
+
+// TestTheNextSchemaIsWrittenAndRead: a collector of the version before goes on with
+// a store that today's has extended.
+func TestTheNextSchemaIsWrittenAndRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	w, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := schemaFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"runs", "request_latency", "request_summary", "request_output", "fleet_event", "config_change", "migration", "node_time"} {
+		exec(t, w, "ALTER TABLE "+table+" ADD COLUMN of_the_next TEXT NOT NULL DEFAULT 'x'")
+	}
+	exec(t, w, "CREATE TABLE of_the_next (run TEXT)")
+	exec(t, w, fmt.Sprintf("PRAGMA user_version = %d", len(files)+1))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Write(t.Context(), store.Batch{
+		Runs:     []store.Run{{Run: "a", Status: "finished", Version: 3, Completed: 1}},
+		Requests: []store.RequestLatency{{Run: "a", Request: 1, Status: "completed"}},
+		Outputs:  []store.RequestOutput{{Run: "a", Request: 1}}, Nodes: []store.NodeTime{{Run: "a", Node: "n"}},
+		Fleet: []store.FleetEvent{{Run: "a", Seq: 1}}, Configs: []store.ConfigChange{{Run: "a"}}, Moves: []store.Migration{{Run: "a"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenReader(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := r.Query(t.Context(), "SELECT run FROM latency_summary"); err != nil || len(rows.Values) != 1 {
+		t.Errorf("%v, %v", rows, err)
+	}
+	if err := errors.Join(r.Close(), again.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

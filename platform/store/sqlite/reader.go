@@ -56,7 +56,7 @@ func (r *Reader) checkSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version != len(known) {
+	if version < len(known) || version > readable(len(known)) {
 		return fmt.Errorf("store %s has schema %d and this build reads schema %d: %s",
 			storeName(r.path), version, len(known), adviceFor(version))
 	}

@@ -35,6 +35,11 @@ func schemaVersion(ctx context.Context, db *sql.DB) (version int, err error) {
 	return version, err
 }
 
+// readable is the newest schema that a build reads and writes which knows so many:
+// the next one adds tables, or columns with a default, and takes nothing away, so
+// that collectors can be replaced one at a time, and back.
+func readable(known int) int { return known + 1 }
+
 // migrate brings the schema up to date, a transaction a version.
 func migrate(ctx context.Context, db *sql.DB) error {
 	files, err := schemaFiles()
@@ -45,8 +50,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	if version > len(files) {
-		return fmt.Errorf("it has schema %d, written by a newer build; this one knows %d", version, len(files))
+	if version > readable(len(files)) {
+		return fmt.Errorf("it has schema %d, written by a newer build; this one knows %d and writes %d too: update it", version, len(files), readable(len(files)))
 	}
 	for ; version < len(files); version++ {
 		if err := migrateTo(ctx, db, version+1, files[version]); err != nil {

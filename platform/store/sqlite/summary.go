@@ -120,6 +120,6 @@ func sumUp(ctx context.Context, tx *sql.Tx, run string) error {
 		}
 		values = append(values, at)
 	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO request_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values...)
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO request_summary (run, completed, tokens, n, avg, p50, p90, p95, p96, p97, p98, p99) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values...)
 	return err
 }
