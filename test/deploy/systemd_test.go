@@ -111,7 +111,7 @@ func checkUnit(t *testing.T, unit, name string) {
 		case "ExecStart":
 			args = strings.Fields(value)
 		case "Environment":
-			for _, set := range strings.Fields(value) {
+			for set := range strings.FieldsSeq(value) {
 				k, v, _ := strings.Cut(set, "=")
 				environment[k] = v
 			}
