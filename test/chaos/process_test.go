@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/platform/natsserver"
 	"github.com/spotserve/spotserve/test/internal/program"
 )
@@ -30,7 +31,7 @@ type proc struct {
 	dir  string
 	args []string
 	env  []string
-	link *link // between it and NATS; nil if there is none
+	link *linktest.Link // between it and NATS; nil if there is none
 	*program.Process
 	stopped bool
 }

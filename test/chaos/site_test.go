@@ -18,6 +18,7 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
 	"github.com/spotserve/spotserve/platform/control"
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/platform/natsserver"
 	"github.com/spotserve/spotserve/platform/wire"
 	"github.com/spotserve/spotserve/test/internal/runs"
@@ -144,8 +145,8 @@ func (s *site) add(o options, name, program string, args ...string) {
 	p := &proc{t: s.t, name: name, file: service(s.t, program), dir: s.dir, env: o.env[name]}
 	url := s.url
 	if o.linked {
-		p.link = newLink(s.t, s.url)
-		url = p.link.url()
+		p.link = linktest.New(s.t, s.url)
+		url = p.link.URL()
 	}
 	p.args = append(slices.Clone(args), "--nats", url, "--log-level", "info", "--metrics-listen", anyPort)
 	if ns := o.apart[name]; ns != nil {

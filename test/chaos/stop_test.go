@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spotserve/spotserve/platform/linktest"
 )
 
 // still is how long a process is stopped or cut off: longer than a lease and
@@ -33,7 +35,7 @@ func TestStop(t *testing.T) {
 // neither is told; or both are.
 func TestPartition(t *testing.T) {
 	slow(t)
-	for name, part := range map[string]func(*link){"held": (*link).hold, "cut": (*link).cut} {
+	for name, part := range map[string]func(*linktest.Link){"held": (*linktest.Link).Hold, "cut": (*linktest.Link).Cut} {
 		for _, target := range targets {
 			if strings.HasSuffix(target.name, "stands by") || strings.HasSuffix(target.name, "follows") {
 				continue // TestLong draws them
@@ -43,7 +45,7 @@ func TestPartition(t *testing.T) {
 					l := target.pick(s).link
 					part(l)
 					time.Sleep(still)
-					l.heal()
+					l.Heal()
 				})
 			})
 		}

@@ -124,11 +124,11 @@ func (c *chaos) strike(run string) {
 		p.freeze()
 		c.begin("stop", p, away, p.thaw)
 	case what == 7:
-		p.link.hold()
-		c.begin("partition, held", p, away, p.link.heal)
+		p.link.Hold()
+		c.begin("partition, held", p, away, p.link.Heal)
 	case what == 8:
-		p.link.cut()
-		c.begin("partition, cut", p, away, p.link.heal)
+		p.link.Cut()
+		c.begin("partition, cut", p, away, p.link.Heal)
 	case slices.ContainsFunc(c.servers, c.busy):
 		// Nobody could publish what comes next.
 	case c.rand.IntN(8) == 0:

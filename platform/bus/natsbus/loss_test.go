@@ -10,6 +10,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/linktest"
 )
 
 const patience = time.Minute
@@ -87,9 +88,9 @@ func TestThroughRestartsOverTCP(t *testing.T) {
 // Messages and answers are lost on their way, while the server goes on.
 func TestThroughCutConnections(t *testing.T) {
 	h := newHost(t, "127.0.0.1:0")
-	p := newProxy(t, strings.TrimPrefix(h.server.Load().URL(), "nats://"))
-	b := connect(t, natsbus.Options{URL: p.url()})
-	through(t, b, 40_000, func() { p.cut(false) })
+	p := linktest.New(t, h.server.Load().URL())
+	b := connect(t, natsbus.Options{URL: p.URL()})
+	through(t, b, 40_000, func() { p.Cut(); p.Heal() })
 }
 
 // A follower that has nothing to read when the connection goes hears of what
@@ -132,8 +133,8 @@ func TestIdleReadersSurviveRestart(t *testing.T) {
 func TestCrashedWorker(t *testing.T) {
 	h := newHost(t, "127.0.0.1:0")
 	url := h.server.Load().URL()
-	p := newProxy(t, strings.TrimPrefix(url, "nats://"))
-	doomed := connect(t, natsbus.Options{URL: p.url(), AckWait: time.Second})
+	p := linktest.New(t, url)
+	doomed := connect(t, natsbus.Options{URL: p.URL(), AckWait: time.Second})
 	work, err := doomed.Consume(t.Context(), bus.Runs, "collector")
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestCrashedWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, work.C())
-	p.cut(true)
+	p.Cut()
 	again, err := next.Consume(t.Context(), bus.Runs, "collector")
 	if err != nil {
 		t.Fatal(err)
@@ -170,9 +171,9 @@ func TestCrashedWorker(t *testing.T) {
 // long: once, with the subject. Then the bus is as good as new.
 func TestPublishWaitIsBounded(t *testing.T) {
 	h := newHost(t, "127.0.0.1:0")
-	p := newProxy(t, strings.TrimPrefix(h.server.Load().URL(), "nats://"))
-	b := connect(t, natsbus.Options{URL: p.url(), PublishWait: 500 * time.Millisecond, MaxInFlight: 2})
-	p.cut(true)
+	p := linktest.New(t, h.server.Load().URL())
+	b := connect(t, natsbus.Options{URL: p.URL(), PublishWait: 500 * time.Millisecond, MaxInFlight: 2})
+	p.Cut()
 	for i := range 2 {
 		if err := b.Publish(t.Context(), bus.Outgoing{Subject: fmt.Sprintf("spot.run.r.%d", i)}); err != nil {
 			t.Fatalf("publish %d without a connection: %v; want it to wait", i, err)
@@ -182,13 +183,13 @@ func TestPublishWaitIsBounded(t *testing.T) {
 	if err == nil {
 		err = b.Flush(t.Context())
 	}
-	if !errors.Is(err, bus.ErrAway) || !strings.Contains(err.Error(), "spot.run.r.0") || !strings.Contains(err.Error(), p.url()) {
-		t.Errorf("error %v; want that the bus is away, spot.run.r.0 and %s", err, p.url())
+	if !errors.Is(err, bus.ErrAway) || !strings.Contains(err.Error(), "spot.run.r.0") || !strings.Contains(err.Error(), p.URL()) {
+		t.Errorf("error %v; want that the bus is away, spot.run.r.0 and %s", err, p.URL())
 	}
 	if _, err := b.PublishWait(t.Context(), bus.Outgoing{Subject: "spot.run.r.3"}); err == nil || !strings.Contains(err.Error(), "spot.run.r.3") {
 		t.Errorf("PublishWait: %v; want an error that names its subject", err)
 	}
-	p.cut(false)
+	p.Heal()
 	for end := time.Now().Add(patience); ; {
 		_, err := b.PublishWait(t.Context(), bus.Outgoing{Subject: "spot.run.r.4"})
 		if err == nil {
@@ -202,9 +203,9 @@ func TestPublishWaitIsBounded(t *testing.T) {
 
 func TestContextBoundsCallsWithoutConnection(t *testing.T) {
 	h := newHost(t, "127.0.0.1:0")
-	p := newProxy(t, strings.TrimPrefix(h.server.Load().URL(), "nats://"))
-	b := connect(t, natsbus.Options{URL: p.url(), MaxInFlight: 1})
-	p.cut(true)
+	p := linktest.New(t, h.server.Load().URL())
+	b := connect(t, natsbus.Options{URL: p.URL(), MaxInFlight: 1})
+	p.Cut()
 	m := bus.Outgoing{Subject: "spot.run.r.x"}
 	if err := b.Publish(t.Context(), m); err != nil {
 		t.Fatal(err)
@@ -223,5 +224,5 @@ func TestContextBoundsCallsWithoutConnection(t *testing.T) {
 		}
 		cancel()
 	}
-	p.cut(false) // so that Close can flush
+	p.Heal() // so that Close can flush
 }

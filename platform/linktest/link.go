@@ -1,6 +1,6 @@
-//go:build unix
-
-package chaos
+// Package linktest is a network between a process and the servers that it uses,
+// for tests to break.
+package linktest
 
 import (
 	"io"
@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// link carries TCP connections to servers. It can be cut, so that they end and
+// Link carries TCP connections to servers. It can be cut, so that they end and
 // no new ones are made, and held, so that nothing comes through and nobody is
 // told: as a network does that drops packets, which come through, sent again,
 // when it heals.
-type link struct {
+type Link struct {
 	listeners []net.Listener // one for each server
 	workers   sync.WaitGroup
 
@@ -24,10 +24,11 @@ type link struct {
 	held  chan struct{} // closed when bytes go through
 }
 
-// newLink makes a link to servers, whose URLs have commas between them.
-func newLink(t testing.TB, urls string) *link {
+// New makes a link to NATS servers, whose URLs have commas between them. It ends
+// with the test.
+func New(t testing.TB, urls string) *Link {
 	t.Helper()
-	l := &link{conns: make(map[net.Conn]struct{}), held: make(chan struct{})}
+	l := &Link{conns: make(map[net.Conn]struct{}), held: make(chan struct{})}
 	close(l.held)
 	for url := range strings.SplitSeq(urls, ",") {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,15 +42,15 @@ func newLink(t testing.TB, urls string) *link {
 		for _, listener := range l.listeners {
 			_ = listener.Close()
 		}
-		l.heal()
-		l.cut()
+		l.Heal()
+		l.Cut()
 		l.workers.Wait()
 	})
 	return l
 }
 
-// url is of the servers as they are reached through the link.
-func (l *link) url() string {
+// URL is of the servers as they are reached through the link.
+func (l *Link) URL() string {
 	var urls []string
 	for _, listener := range l.listeners {
 		urls = append(urls, "nats://"+listener.Addr().String())
@@ -57,8 +58,8 @@ func (l *link) url() string {
 	return strings.Join(urls, ",")
 }
 
-// cut ends all connections and refuses new ones.
-func (l *link) cut() {
+// Cut ends all connections and refuses new ones.
+func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = true
@@ -68,15 +69,15 @@ func (l *link) cut() {
 	clear(l.conns)
 }
 
-// hold lets nothing through.
-func (l *link) hold() {
+// Hold lets nothing through.
+func (l *Link) Hold() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = make(chan struct{})
 }
 
-// heal undoes cut and hold.
-func (l *link) heal() {
+// Heal undoes Cut and Hold.
+func (l *Link) Heal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = false
@@ -87,13 +88,13 @@ func (l *link) heal() {
 	}
 }
 
-func (l *link) open() <-chan struct{} {
+func (l *Link) open() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.held
 }
 
-func (l *link) accept(listener net.Listener, target string) {
+func (l *Link) accept(listener net.Listener, target string) {
 	for {
 		client, err := listener.Accept()
 		if err != nil {
@@ -126,7 +127,7 @@ func (l *link) accept(listener net.Listener, target string) {
 // gate is a connection whose writes wait while the link is held.
 type gate struct {
 	net.Conn
-	link *link
+	link *Link
 }
 
 // Write implements io.Writer.
