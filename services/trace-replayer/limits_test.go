@@ -101,10 +101,12 @@ const maxWork = 1 << 30
 // FuzzStart: any bytes on the start subject are accepted or refused, without a
 // crash and without more memory than a start may take.
 func FuzzStart(f *testing.F) {
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	var aliases strings.Builder
+	aliases.WriteString("a: &a [x,x,x,x,x,x,x,x,x,x]\n")
 	for c := 'b'; c <= 'z'; c++ {
-		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+		fmt.Fprintf(&aliases, "%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
 	}
+	bomb := aliases.String()
 	small := "name: mine\nmodel: 20B\ninstance: g4dn.12xlarge\ntrace: {name: As}\narrivals: {rate_rps: 0.35}\n"
 	for _, yaml := range []string{
 		small, bomb, small + bomb,
