@@ -1,6 +1,8 @@
 package deployment
 
 import (
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -30,15 +32,35 @@ func TestDeployment(t *testing.T) {
 		s.data.mustBeTLS("data plane", nil)
 		s.rows.mustBeTLS("ClickHouse", nil)
 	})
-	step("no secret in any log", func() {
-		for _, p := range s.parts {
-			for _, out := range p.outputs {
-				for _, leak := range testsecret.Find([]byte(out.String())) {
-					t.Errorf("%s shows a secret: %s", p.name, leak)
-				}
-			}
+	step("no secret in any log", s.logsShowNoSecret)
+}
+
+// logsShowNoSecret of all that the site has: seeds, keys and passwords.
+func (s *site) logsShowNoSecret() {
+	s.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(s.dir, "clickhouse", "*.log"))
+	if err != nil || len(logs) == 0 {
+		s.t.Errorf("ClickHouse has no log: %v", err)
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			s.t.Fatal(err)
 		}
-	})
+		s.mustShowNoSecret(log, text)
+	}
+	for _, p := range s.parts {
+		for _, out := range p.outputs {
+			s.mustShowNoSecret(p.name, []byte(out.String()))
+		}
+	}
+}
+
+func (s *site) mustShowNoSecret(who string, text []byte) {
+	s.t.Helper()
+	for _, leak := range testsecret.Find(text) {
+		s.t.Errorf("%s shows a secret: %s", who, leak)
+	}
 }
 
 // mustBeWell waits until the doctor finds nothing wrong.

@@ -37,6 +37,9 @@ type host struct {
 // place of /etc/hosts.
 const names = "/etc/netns"
 
+// spaces is where ip netns keeps namespaces by their names.
+const spaces = "/run/netns"
+
 const cable = "eth0"
 
 // newLAN makes a network of hosts. Only root can; elsewhere the test is skipped.
@@ -50,11 +53,12 @@ func newLAN(t testing.TB, hosts ...string) *lan {
 	t.Cleanup(func() { _ = ip("netns", "del", l.name) }) // it is gone already if all is well
 	l.must("-n", l.name, "link", "add", "switch", "type", "bridge")
 	l.must("-n", l.name, "link", "set", "switch", "up")
-	book := "127.0.0.1 localhost\n"
+	var book strings.Builder
+	book.WriteString("127.0.0.1 localhost\n")
 	for i, name := range hosts {
 		h := &host{lan: l, name: name, space: l.name + "-" + name, address: fmt.Sprintf("198.18.0.%d", i+1)}
 		l.hosts[name] = h
-		book += h.address + " " + name + "\n"
+		fmt.Fprintf(&book, "%s %s\n", h.address, name)
 		port := "port" + strconv.Itoa(i)
 		l.must("netns", "add", h.space)
 		t.Cleanup(func() { _ = ip("netns", "del", h.space) }) // likewise
@@ -70,7 +74,7 @@ func newLAN(t testing.TB, hosts ...string) *lan {
 			_ = os.RemoveAll(folder)
 			_ = os.Remove(names) // stays where others use it
 		})
-		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, "hosts"), []byte(book), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, "hosts"), []byte(book.String()), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,7 +144,7 @@ func (h *host) inside(f func() error) error {
 		return err
 	}
 	defer own.Close()
-	space, err := os.Open(filepath.Join("/run/netns", h.space))
+	space, err := os.Open(filepath.Join(spaces, h.space))
 	if err != nil {
 		return err
 	}

@@ -55,9 +55,12 @@ func (s *site) strangersAreRefused() {
 	}
 }
 
-// planesAreClosed to all but workers, while they serve.
-func (s *site) planesAreClosed(string) {
+// planesAreClosed to all but workers, while they serve; the doctor sees who they are.
+func (s *site) planesAreClosed() {
 	s.t.Helper()
+	if d, code := s.doctor(); code != 0 || !d.says("ok", "data plane "+node(tappedNode), "answers with the node's certificate") {
+		s.t.Errorf("the doctor does not find the data plane well:\n%s", d)
+	}
 	from, to := s.lan.on("operator"), s.lan.on(nodeHost(tappedNode))
 	ca, err := os.ReadFile(s.key("operator", "ca.crt"))
 	if err != nil {

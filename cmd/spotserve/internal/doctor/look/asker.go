@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -191,15 +192,7 @@ func (a *asker) tls() (state tls.ConnectionState, version string) {
 // isCode reports whether JetStream answered with one of its error codes.
 func isCode(err error, codes ...jetstream.ErrorCode) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok {
-		return false
-	}
-	for _, code := range codes {
-		if api.ErrorCode == code {
-			return true
-		}
-	}
-	return false
+	return ok && slices.Contains(codes, api.ErrorCode)
 }
 
 // userIn is the user that a URL names.

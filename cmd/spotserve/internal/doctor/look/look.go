@@ -51,7 +51,6 @@ type looker struct {
 	Options
 	asker *asker // nil: no server can be asked
 	shown []doctor.Certificate
-	open  []doctor.Run
 }
 
 // each looks at several things at a time and keeps their order.

@@ -156,7 +156,12 @@ func TestEndpoints(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- o.Serve() }()
-	defer func() { o.Interrupt(nil); <-served }()
+	defer func() {
+		o.Interrupt(nil)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	defer stranger.Close()
 	away := looktest.Closed(t)

@@ -50,16 +50,17 @@ func (l *looker) signals(ctx context.Context, s *doctor.Seen) {
 	ear := &ear{heard: make(map[string][]doctor.Present), beats: make(map[string]bool)}
 	// By wildcards: who may make a consumer could have a server deliver to a subject
 	// that somebody subscribes to by its full name.
-	for subject, what := range map[string]struct {
-		take func(*nats.Msg)
-		err  *error
-	}{bus.Signals: {ear.signal, &s.Beats.Err}, presence: {ear.present, &s.Roll.Err}} {
-		stop, err := l.asker.hear(subject, what.take)
-		if err != nil {
-			*what.err = err
-			continue
-		}
-		defer stop()
+	stopBeats, err := l.asker.hear(bus.Signals, ear.signal)
+	if err != nil {
+		s.Beats.Err = err
+	} else {
+		defer stopBeats()
+	}
+	stopPresence, err := l.asker.hear(presence, ear.present)
+	if err != nil {
+		s.Roll.Err = err
+	} else {
+		defer stopPresence()
 	}
 	called, stopCalling := context.WithTimeout(ctx, listen)
 	defer stopCalling()
