@@ -140,7 +140,7 @@ func (o Options) dial(ctx context.Context, node string) (net.Conn, error) {
 	}
 	safe, err := o.Security.dial(ctx, conn, node, o.Timeout)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !left(err) {
 			o.Refusals.add(causeOf(err), conn.RemoteAddr(), node, err)
 		}
 		_ = conn.Close()

@@ -67,6 +67,26 @@ func TestSlowHandshakes(t *testing.T) {
 	await(t, "both are counted", func() bool { return refusals.Counts()[dataplane.SlowHandshake] == 2 && s.Conns() == 0 })
 }
 
+// Who connects and goes, as a probe of the port does, is no refusal.
+func TestProbesAreNotCounted(t *testing.T) {
+	ca := planetest.NewAuthority(t)
+	r := newRig(t)
+	refusals := dataplane.NewRefusals(textLog(&journal{}))
+	s := r.node("a", secured(ca.Security("a")), counted(refusals))
+	for _, begin := range [][]byte{nil, {0x16, 3, 1}} {
+		conn := dial(t, s.Addr())
+		if _, err := conn.Write(begin); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	_ = r.client(secured(ca.Security("b"))).Fetch(t.Context(), "a", run, weights(0, 0), make([]byte, 1)) // comes behind them
+	await(t, "they are gone", func() bool { return s.Conns() <= 1 })
+	if n := len(refusals.Counts()); n != 0 {
+		t.Errorf("counted are %v", refusals.Counts())
+	}
+}
+
 // A stranger that sends on and on is stopped before it has cost anything.
 func TestLongHandshakes(t *testing.T) {
 	ca := planetest.NewAuthority(t)

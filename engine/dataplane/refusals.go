@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,8 +29,8 @@ const (
 	WrongNode Cause = "node"
 	// SlowHandshake is a peer that did not finish its handshake in time.
 	SlowHandshake Cause = "slow_handshake"
-	// BadHandshake is a handshake that failed otherwise: the peer refused it, broke it
-	// off, or speaks another version.
+	// BadHandshake is a handshake that failed otherwise: the peer refused it, or speaks
+	// another version. One that the peer broke off is none.
 	BadHandshake Cause = "handshake"
 	// Crowded is a connection beyond what a server takes at a time.
 	Crowded Cause = "crowded"
@@ -98,6 +100,13 @@ func addressOf(peer net.Addr) string {
 		return ""
 	}
 	return peer.String()
+}
+
+// left says that the other side went away in its handshake: a probe of the port, a
+// worker that has got another plan. Nobody was refused.
+func left(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // causeOf says why a handshake failed.

@@ -109,6 +109,8 @@ func (s *Server) begin(conn net.Conn) {
 		switch {
 		case evicted:
 			s.refused(Crowded, conn, who, fmt.Errorf("%w: more than %d handshakes at a time", ErrBusy, maxHalfOpen))
+		case left(err):
+			s.options.Log.Debug("data plane handshake broken off", "peer", conn.RemoteAddr(), "error", err)
 		case err != nil && s.ctx.Err() == nil:
 			s.refused(causeOf(err), conn, who, err)
 		}

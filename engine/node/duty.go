@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -74,6 +75,19 @@ func newDuty(node string, g migrate.Geometry, b event.ApplyMigration) duty {
 	}
 	d.others = namedNodes(node, b)
 	return d
+}
+
+// leaveOut takes out the pipelines that cannot be, and says why.
+func (d *duty) leaveOut() (misfits []string) {
+	d.starts = slices.DeleteFunc(d.starts, func(s *start) bool {
+		want := s.config.Pipeline * s.config.Tensor
+		fits := len(s.devices) == want && want > 0
+		if !fits {
+			misfits = append(misfits, fmt.Sprintf("pipeline %d has %d devices, %s takes %d", s.index, len(s.devices), s.config, want))
+		}
+		return !fits
+	})
+	return misfits
 }
 
 func newStart(node string, regions map[int]migrate.Region, b event.ApplyMigration, p event.PipelineStart) *start {

@@ -59,3 +59,17 @@ func TestDuty(t *testing.T) {
 		t.Errorf("seats %+v, want %+v", s.seats, want)
 	}
 }
+
+// TestPipelinesThatCannotBe are left out and named: a plan comes over the bus.
+func TestPipelinesThatCannotBe(t *testing.T) {
+	at := []topology.Placement{{Device: topology.Device{Node: "a"}}, {Device: topology.Device{Node: "b"}}}
+	for devices, good := range map[int]bool{0: false, 1: false, 2: true} {
+		d := newDuty("a", migrate.Geometry{Layers: 2, Leaves: 2}, event.ApplyMigration{
+			Config: shape(1, 2, 1), Pipelines: []event.PipelineStart{{Leader: true, Devices: at[:devices]}},
+		})
+		misfits := d.leaveOut()
+		if (len(d.starts) == 1) != good || (len(misfits) == 0) != good {
+			t.Errorf("%d devices of 2: %d pipelines start, misfits are %q", devices, len(d.starts), misfits)
+		}
+	}
+}

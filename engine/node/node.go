@@ -290,6 +290,9 @@ func (n *Node) reshape(b event.ApplyMigration) {
 	n.epoch = b.Epoch
 	n.end(b.Keep)
 	d := newDuty(n.Name, n.geometry, b)
+	if misfits := d.leaveOut(); len(misfits) > 0 {
+		n.log.Error("a plan has pipelines that cannot be", "epoch", b.Epoch, "pipelines", misfits)
+	}
 	var ctx context.Context
 	ctx, n.stop = context.WithCancel(n.ctx)
 	var lines []*line

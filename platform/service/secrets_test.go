@@ -20,7 +20,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Shutdown()
+	defer func() { _ = server.Shutdown() }()
 	host := strings.TrimPrefix(server.URL(), "nats://")
 	for name, c := range map[string]struct {
 		url   string
@@ -54,18 +54,19 @@ func TestNoSecretIsShown(t *testing.T) {
 			if (code == 0) != c.works || c.works && !strings.Contains(log.String(), "service runs") {
 				t.Errorf("exit code %d, log\n%s", code, log.String())
 			}
-			shown := log.String()
+			var shown strings.Builder
+			shown.WriteString(log.String())
 			if metrics != nil {
 				families, err := metrics.Gather()
 				if err != nil {
 					t.Fatal(err)
 				}
 				for _, f := range families {
-					shown += f.String()
+					shown.WriteString(f.String())
 				}
 			}
-			if found := testsecret.Find([]byte(shown)); len(found) > 0 {
-				t.Errorf("a secret is shown:\n%s", shown)
+			if found := testsecret.Find([]byte(shown.String())); len(found) > 0 {
+				t.Errorf("a secret is shown:\n%s", shown.String())
 			}
 		})
 	}
