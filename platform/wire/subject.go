@@ -227,9 +227,6 @@ func FactFilter(run, node string) string { return filter(run, "worker."+wild(nod
 // WorkerFacts matches the facts of all nodes.
 func WorkerFacts(run string) string { return FactFilter(run, "*") }
 
-// ArrivalFilter matches the requests that arrive, those of users too.
-func ArrivalFilter(run string) string { return kindFilter(run, "request", event.RequestArrived{}) }
-
 // LossFilter matches the losses of nodes among the facts of the fleet.
 func LossFilter(run string) string { return kindFilter(run, "fleet", event.InstanceLost{}) }
 
