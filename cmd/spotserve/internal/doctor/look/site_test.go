@@ -2,7 +2,10 @@ package look_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +32,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The tests listen far more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	// A server of a cluster leaves some of NATS's own behind for a moment.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"))
 }
