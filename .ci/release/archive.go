@@ -42,6 +42,18 @@ func (t tarball) folder(name string, mode int64, owner int) error {
 	})
 }
 
+// link adds a link as it is; only one to what is beside it may be released.
+func (t tarball) link(name, file string) error {
+	to, err := os.Readlink(file)
+	if err != nil {
+		return err
+	}
+	if path.IsAbs(to) {
+		return fmt.Errorf("%s: a link to %s, which others do not have", file, to)
+	}
+	return t.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: to, Mode: 0o777, ModTime: t.at, Format: tar.FormatUSTAR})
+}
+
 // copies adds the files below a folder, in the order of their names.
 func (t tarball) copies(from, to string) error {
 	return filepath.WalkDir(from, func(file string, d fs.DirEntry, err error) error {
@@ -56,12 +68,15 @@ func (t tarball) copies(from, to string) error {
 		if d.IsDir() {
 			return t.folder(name, executable, 0)
 		}
+		if d.Type() == fs.ModeSymlink {
+			return t.link(name, file)
+		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s: neither a file nor a folder", file)
+			return fmt.Errorf("%s: neither a file, a folder nor a link", file)
 		}
 		mode := int64(anyone)
 		if info.Mode()&0o100 != 0 { // git keeps no other bit, and the umask decides about those of others
@@ -78,7 +93,7 @@ func (t tarball) copies(from, to string) error {
 // archive writes the programs of a platform, and what is needed to deploy them.
 func (s source) archive(name string, built []binary) error {
 	return create(name, func(w io.Writer) error {
-		z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+		z, err := gzip.NewWriterLevel(w, gzip.DefaultCompression)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,10 @@ import (
 
 const modulePath = "github.com/spotserve/spotserve"
 
+// toolchain is the Go that releases are built with, whichever builds this
+// program: its standard library is part of what is shipped.
+const toolchain = "go1.26.11"
+
 // A program is one binary of a release. Each is built alone (GOWORK=off), by
 // the go.mod beside it.
 type program struct {
@@ -94,9 +98,8 @@ func build(ctx context.Context, repository, commit, folder string, targets []pla
 	return checksums(folder, out)
 }
 
-// compile builds every program for a platform. Only the version of Go and the
-// files of the commit decide about the bytes: what the environment could
-// change is set here.
+// compile builds every program for a platform. Only the files of the commit
+// decide about the bytes: what the environment could change is set here.
 func (s source) compile(ctx context.Context, target platform) ([]binary, error) {
 	stamp := fmt.Sprintf("-s -w -buildid= -X %[1]s/platform/version.release=%[2]s -X %[1]s/platform/version.commit=%[3]s", modulePath, s.version, s.commit)
 	var built []binary
@@ -106,7 +109,7 @@ func (s source) compile(ctx context.Context, target platform) ([]binary, error) 
 		cmd.Dir = filepath.Join(s.dir, filepath.FromSlash(p.module))
 		cmd.Env = append(os.Environ(),
 			"GOOS="+target.os, "GOARCH="+target.arch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
-			"GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GODEBUG=")
+			"GOWORK=off", "GOTOOLCHAIN="+toolchain, "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GODEBUG=")
 		if _, err := output(cmd); err != nil {
 			return nil, err
 		}

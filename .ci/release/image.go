@@ -121,9 +121,6 @@ func (s source) imageOf(b binary) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = b.os, b.arch, created
-	if b.arch == "arm64" {
-		file.Variant = "v8"
-	}
 	file.Config = v1.Config{
 		User:       fmt.Sprintf("%d:%d", nobody, nobody),
 		Entrypoint: []string{"/" + at},

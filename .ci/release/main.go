@@ -1,7 +1,7 @@
 // Command release makes the files of a release from a commit: an archive of
 // programs for each platform, a bill of materials for each archive, an image
-// for each program, and their checksums. The same commit and the same Go give
-// the same bytes, whoever builds, where and when.
+// for each program, and their checksums. The same commit gives the same bytes,
+// whoever builds, where and when.
 //
 //	release [--commit HEAD] [--out dist]
 //	release push [--insecure] REGISTRY/PREFIX dist/*_image.tar
