@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"io"
-	"log"
+	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -134,7 +134,7 @@ func mustRunUnpacked(t *testing.T, img v1.Image, p program, s source) {
 }
 
 func TestPush(t *testing.T) {
-	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(slog.NewLogLogger(slog.DiscardHandler, 0))))
 	defer server.Close()
 	prefix := strings.TrimPrefix(server.URL, "http://") + "/spotserve"
 	file := only(t, "*_planner_image.tar")

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func mustRun(t *testing.T, file, name string, s source, in ...string) {
 	if name == "spotserve" {
 		ask = "version"
 	}
-	args := append(in, file, ask)
+	args := slices.Concat(in, []string{file, ask})
 	out, err := output(exec.CommandContext(t.Context(), args[0], args[1:]...))
 	if want := name + " " + s.version + " " + s.commit[:12] + " " + toolchain + "\n"; err != nil || string(out) != want {
 		t.Errorf("%s says %q, %v; want %q", name, out, err, want)
