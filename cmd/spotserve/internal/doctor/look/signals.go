@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/alarm"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/bus/jsapi"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -62,6 +64,11 @@ func (l *looker) signals(ctx context.Context, s *doctor.Seen) {
 	} else {
 		defer stopPresence()
 	}
+	// A call that no stream keeps is heard by this process alone.
+	var info jetstream.StreamInfo
+	if err := l.asker.api(ctx, jsapi.StreamInfo(string(bus.Control)), nil, &info); isCode(err, codeNoStream) {
+		s.Roll.Err = errNoControl
+	}
 	called, stopCalling := context.WithTimeout(ctx, listen)
 	defer stopCalling()
 	for range calls {
@@ -89,10 +96,7 @@ func (l *looker) call(ctx context.Context, s *doctor.Seen) (name string) {
 	if err == nil {
 		_, err = l.asker.ask(ctx, wire.SubjectRollCalled, json.RawMessage(data))
 	}
-	switch {
-	case isNobody(err):
-		s.Roll.Err = errNoControl
-	case err != nil:
+	if err != nil {
 		s.Roll.Err = fmt.Errorf("call the roll: %w", err)
 	}
 	return name
