@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ func newDenials() *denials {
 // wait is a call that uses subjects.
 type wait struct {
 	verb     string
-	subjects []string // filters
+	subjects []string // filters; without any it waits for none
 	deny     func(subject string, err error)
 	expected bool // the call makes do with a refusal, which is none of the log's
 }
@@ -105,7 +106,7 @@ func (c *conn) refused(text error) {
 	var tell []func(string, error)
 	expected := false
 	for w := range d.waiting {
-		if w.verb == verb && bus.MatchAny(w.subjects, subject) {
+		if w.verb == verb && slices.ContainsFunc(w.subjects, func(filter string) bool { return bus.Match(filter, subject) }) {
 			tell = append(tell, w.deny)
 			expected = expected || w.expected
 		}
