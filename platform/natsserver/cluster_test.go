@@ -1,7 +1,6 @@
 package natsserver_test
 
 import (
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -9,33 +8,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/platform/natsserver"
 )
-
-// addresses are n that nobody listens at.
-func addresses(t *testing.T, n int) (out []string) {
-	t.Helper()
-	var taken []net.Listener // until all are found, so that no two are the same
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		taken = append(taken, l)
-		out = append(out, l.Addr().String())
-	}
-	for _, l := range taken {
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
-}
 
 // TestCluster: of three servers that keep a stream one goes, and the stream
 // answers.
 func TestCluster(t *testing.T) {
-	routes := addresses(t, 3)
+	routes := linktest.Unused(t, 3)
 	var servers []*natsserver.Server
 	var urls []string
 	for i, at := range routes {

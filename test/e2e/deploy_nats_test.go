@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/test/internal/program"
 )
 
@@ -96,24 +97,9 @@ func (s natsProcess) awaitHealth(t *testing.T) {
 // freeAddresses are addresses on which nothing listens now.
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	var found []string
-	var taken []net.Listener // all at once, so that no two are the same
-	defer func() {
-		for _, l := range taken {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		taken = append(taken, l)
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, "localhost:"+port)
+	found := linktest.Unused(t, n)
+	for i, address := range found {
+		found[i] = strings.Replace(address, "127.0.0.1", "localhost", 1) // the name that is certified
 	}
 	return found
 }

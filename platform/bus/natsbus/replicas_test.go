@@ -12,6 +12,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/platform/natsserver"
 )
 
@@ -26,10 +27,8 @@ type cluster struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
-	var routes, urls []string
-	for range 3 {
-		routes = append(routes, unused(t))
-	}
+	var urls []string
+	routes := linktest.Unused(t, 3)
 	for i, at := range routes {
 		s, err := natsserver.Start(natsserver.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", Cluster: &natsserver.Cluster{
 			Name: string(rune('a' + i)), Listen: at, Routes: routes,

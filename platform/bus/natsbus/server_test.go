@@ -2,7 +2,6 @@ package natsbus_test
 
 import (
 	"errors"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/spotserve/spotserve/platform/bus"
 	"github.com/spotserve/spotserve/platform/bus/natsbus"
+	"github.com/spotserve/spotserve/platform/linktest"
 )
 
 func wantError(t *testing.T, err error, parts ...string) {
@@ -34,12 +34,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 // unused is an address where nobody listens.
 func unused(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return linktest.Unused(t, 1)[0]
 }
 
 func TestUnreachable(t *testing.T) {

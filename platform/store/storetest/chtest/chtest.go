@@ -18,6 +18,8 @@ import (
 	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/spotserve/spotserve/platform/linktest"
 )
 
 // RequireEnv names the environment variable that makes a missing server a
@@ -90,12 +92,11 @@ func failOrSkip(t testing.TB, missing error) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := net.ResolveTCPAddr("tcp", linktest.Unused(t, 1)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return address.Port
 }
 
 //go:embed config.xml

@@ -16,9 +16,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor"
-	"github.com/spotserve/spotserve/cmd/spotserve/internal/doctor/look/looktest"
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
+	"github.com/spotserve/spotserve/platform/linktest"
 	"github.com/spotserve/spotserve/platform/wire"
 )
 
@@ -142,7 +142,7 @@ func TestReaderStandsStill(t *testing.T) {
 // newCluster starts three servers of one cluster. stop ends one and returns its URL.
 func newCluster(t *testing.T) (urls string, stop func(i int) string) {
 	t.Helper()
-	routes := []string{looktest.Closed(t), looktest.Closed(t), looktest.Closed(t)}
+	routes := linktest.Unused(t, 3)
 	var servers []*server.Server
 	var all []string
 	for i, at := range routes {

@@ -16,17 +16,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/spotserve/spotserve/platform/linktest"
 )
 
 // Closed is an address where nobody listens.
 func Closed(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return linktest.Unused(t, 1)[0]
 }
 
 // Authority signs certificates of a test.
