@@ -12,6 +12,12 @@ import (
 // to listeners of port 0, so another test does not come by one before it is used.
 func Unused(t testing.TB, n int) (addresses []string) {
 	t.Helper()
+	var taken []net.Listener // until all are found, so that no two are the same
+	defer func() {
+		for _, l := range taken {
+			_ = l.Close()
+		}
+	}()
 	for tries := 0; len(addresses) < n; tries++ {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
 		l, err := net.Listen("tcp", address)
@@ -21,8 +27,7 @@ func Unused(t testing.TB, n int) (addresses []string) {
 			}
 			continue
 		}
-		defer l.Close() // all at the end, so that no two are the same
-		addresses = append(addresses, address)
+		taken, addresses = append(taken, l), append(addresses, address)
 	}
 	return addresses
 }
