@@ -26,6 +26,12 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again, err := wire.Encode(e)
+		if e.Version > event.SchemaVersion {
+			if err == nil {
+				t.Fatalf("an event of version %d is written, which this build only reads", e.Version)
+			}
+			return
+		}
 		if err != nil {
 			t.Fatalf("decoded, but: %v", err)
 		}
