@@ -18,9 +18,10 @@ type exporter struct {
 	said atomic.Int64 // spans that were handed over
 	sent atomic.Int64
 
-	mu   sync.Mutex
-	away time.Time // since when; zero while the receiver answers
-	lost int       // since then
+	mu     sync.Mutex
+	away   time.Time // since when; zero while the receiver answers
+	lost   int       // since then
+	closed bool      // nothing is said any more
 }
 
 // ExportSpans implements the SDK's SpanExporter. It gives no error back, which the
@@ -30,6 +31,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.closed: // the SDK was not waited for
 	case err == nil:
 		e.sent.Add(int64(len(spans)))
 		if !e.away.IsZero() {
@@ -47,8 +49,11 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 }
 
 // report tells at the end what was lost, by a receiver that was away or a queue that
-// was full.
+// was full. It is the last that is said.
 func (e *exporter) report() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
 	if lost := e.said.Load() - e.sent.Load(); lost > 0 {
 		e.log.Warn("spans were lost", "spans", lost, "of", e.said.Load())
 	}
