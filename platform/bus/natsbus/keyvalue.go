@@ -15,9 +15,20 @@ const bucket = bus.Keys
 
 var keyStream = jsapi.KeyStream(bucket)
 
-func (o Options) bucketConfig() jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket: bucket, Description: "SpotServe: leases", Storage: jetstream.FileStorage, Replicas: max(1, o.Replicas),
+// bucketConfig is what a bucket of keys is to the server. The client's own call to
+// make one would let every message roll the stream up: whoever may write one key
+// could erase all others with it, leases too.
+func (o Options) bucketConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              keyStream,
+		Description:       "SpotServe: leases and addresses",
+		Subjects:          []string{jsapi.Key(bucket, ">")},
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		Replicas:          max(1, o.Replicas),
+		AllowDirect:       true,
+		DenyDelete:        true,
 	}
 }
 

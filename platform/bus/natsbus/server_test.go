@@ -246,3 +246,35 @@ func TestStreamsBoundMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysEraseNoOthers: no message rolls up the bucket, also one that was there and
+// let them.
+func TestKeysEraseNoOthers(t *testing.T) {
+	for name, before := range map[string]func(jetstream.JetStream) error{
+		"a new one": func(jetstream.JetStream) error { return nil },
+		"an old one": func(js jetstream.JetStream) error {
+			_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: bus.Keys})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, "")
+			js := client(t, h)
+			if err := before(js); err != nil {
+				t.Fatal(err)
+			}
+			b := connect(t, natsbus.Options{InProcess: h})
+			if _, err := b.Put(t.Context(), "planner", []byte("p"), 0); err != nil {
+				t.Fatal(err)
+			}
+			m := nats.NewMsg("$KV." + bus.Keys + ".data.node-0")
+			m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupAll)
+			if _, err := js.PublishMsg(t.Context(), m); err == nil {
+				t.Error("the bucket is rolled up")
+			}
+			if value, _, err := b.Get(t.Context(), "planner"); err != nil || string(value) != "p" {
+				t.Errorf("the other key is %q, %v", value, err)
+			}
+		})
+	}
+}

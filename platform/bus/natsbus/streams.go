@@ -120,27 +120,31 @@ func ensureStream(ctx context.Context, c *conn, s bus.Stream) error {
 	})
 }
 
-// ensureBucket makes the bucket, or has it on as many servers as the options ask
-// for.
+// ensureBucket makes the bucket, or brings it to what the options ask for.
 func ensureBucket(ctx context.Context, c *conn) error {
 	stream, err := c.stream(ctx, keyStream)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case stream == nil:
+	}
+	if stream == nil {
 		err := c.made(ctx, keyStream, func(ctx context.Context) error {
-			_, err := c.js.CreateKeyValue(ctx, c.options.bucketConfig())
+			_, err := c.js.CreateStream(ctx, c.options.bucketConfig())
 			return err
 		})
-		if errors.Is(err, jetstream.ErrBucketExists) {
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return nil // another process was faster
 		}
 		return err
-	case c.options.Replicas == 0 || c.options.Replicas == stream.CachedInfo().Config.Replicas:
+	}
+	have := stream.CachedInfo().Config
+	want := have
+	want.AllowRollup = false // a bucket that others made has it
+	want.Replicas = orDefault(c.options.Replicas, have.Replicas)
+	if want.AllowRollup == have.AllowRollup && want.Replicas == have.Replicas {
 		return nil
 	}
 	return c.changed(ctx, keyStream, func(ctx context.Context) error {
-		_, err := c.js.UpdateKeyValue(ctx, c.options.bucketConfig())
+		_, err := c.js.UpdateStream(ctx, want)
 		return err
 	})
 }
