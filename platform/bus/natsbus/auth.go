@@ -91,13 +91,20 @@ func (o Options) who() string {
 	return "no user"
 }
 
+// errCredentials says that nothing was dialled: a file of this process's own is not
+// as it is to be.
+var errCredentials = errors.New("this process cannot say who it is")
+
 // hint says what may mend a dial that failed; empty if nothing special is known.
 func (o Options) hint(err error) string {
+	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var plain tls.RecordHeaderError
 	text := strings.ToLower(err.Error())
 	switch {
+	case errors.Is(err, errCredentials):
+		return "mend the file: it is read again at each attempt"
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return "the server does not let " + o.who() + " in: name credentials that it knows (--nats-nkey, or a user and --nats-password-file), and reload it after auth.conf has changed"
 	case errors.Is(err, nats.ErrNkeysNotSupported):
@@ -110,9 +117,11 @@ func (o Options) hint(err error) string {
 		return "--tls-ca does not name the authority of the server's certificate"
 	case errors.As(err, &host):
 		return "the server's certificate has not the name by which it was called: make it anew with that --host, or name the server as it is certified"
+	case errors.As(err, &invalid):
+		return "the server's certificate does not hold: renew it there (spotserve deploy keys --renew), and see that the clocks of both hosts are right"
 	case errors.As(err, &plain):
 		return "no TLS is spoken there"
-	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "after tls handshake"):
+	case strings.Contains(text, "remote error: tls:") && strings.Contains(text, "certificate"), strings.Contains(text, "after tls handshake"):
 		return "the server wants a certificate of this process, or does not take this one: name it with --tls-cert and --tls-key"
 	}
 	return ""

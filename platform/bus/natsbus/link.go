@@ -29,7 +29,7 @@ type conn struct {
 func dial(o Options) (*conn, error) {
 	urls, login, err := o.login()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errCredentials, err)
 	}
 	c := &conn{options: o, lost: make(chan struct{}), denials: newDenials()}
 	options := slices.Concat(login, []nats.Option{

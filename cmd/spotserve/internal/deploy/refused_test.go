@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,10 @@ func TestWhoIsLetIn(t *testing.T) {
 	good := s.files("collector")
 	plain := strings.Replace(s.server.URL(), "tls://", "nats://", 1)
 	open := openServer(t)
+	half := other.files("collector") // of an authority that follows, which the server does not know yet
+	half.CA = t.TempDir() + "/ca.crt"
+	replace(t, other.files("collector").CA, half.CA)
+	appendFile(t, good.CA, half.CA)
 	for name, tt := range map[string]struct {
 		url   string
 		files credential.Files
@@ -196,6 +201,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		"a URL without TLS is no matter": {plain, good, nil},
 		"no certificate":                 {s.server.URL(), credential.Files{CA: good.CA, NKey: good.NKey}, []string{"--tls-cert"}},
 		"another authority's":            {s.server.URL(), other.files("collector"), []string{"--tls-ca"}},
+		"the next authority's":           {s.server.URL(), half, []string{"--tls-cert"}},
 		"a stranger's seed":              {s.server.URL(), with(good, func(f *credential.Files) { f.NKey = other.files("collector").NKey }), []string{"does not let", other.users["collector"].Key, "--nats-nkey"}},
 		"no seed":                        {s.server.URL(), with(good, func(f *credential.Files) { f.NKey = "" }), []string{"does not let"}},
 		"nothing":                        {plain, credential.Files{}, []string{"--tls-ca"}},
@@ -262,8 +268,12 @@ func TestASeedIsReplaced(t *testing.T) {
 	for !strings.Contains(said.String(), "does not let") {
 		time.Sleep(10 * time.Millisecond)
 	}
+	// Nor does it wait in silence for a file that is not there.
 	if err := os.Remove(files.NKey); err != nil {
 		t.Fatal(err)
+	}
+	for !strings.Contains(said.String(), "no such file") {
+		time.Sleep(10 * time.Millisecond)
 	}
 	before := s.users["worker-node-0"].Key
 	for _, u := range keys(t, deploy.Options{Out: s.keys, Days: 2, Now: now}).Users {
@@ -289,6 +299,15 @@ func replace(t *testing.T, from, to string) {
 		err = os.WriteFile(to, text, 0o600)
 	}
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func appendFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, fromErr := os.ReadFile(from)
+	before, toErr := os.ReadFile(to)
+	if err := errors.Join(fromErr, toErr, os.WriteFile(to, slices.Concat(before, text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
