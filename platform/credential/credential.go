@@ -59,8 +59,9 @@ func (f file) fault(format string, args ...any) error {
 	return fmt.Errorf("--%s %s: %w", f.flag, f.path, fmt.Errorf(format, args...))
 }
 
-// read returns what is in a file. A secret that everybody on the host may read,
-// or write, is refused. A group may: an orchestrator gives a mounted secret one.
+// read returns what is in a file. One that everybody on the host may write is
+// refused, an authority's would let anybody in, and so is a secret that everybody
+// may read. A group may: an orchestrator gives a mounted secret one.
 func (f file) read() ([]byte, error) {
 	in, err := os.Open(f.path)
 	if err != nil {
@@ -77,6 +78,8 @@ func (f file) read() ([]byte, error) {
 		return nil, f.fault("%d bytes: allowed are %d", info.Size(), maxFile)
 	case f.secret && info.Mode().Perm()&0o007 != 0:
 		return nil, f.fault("its mode is %04o, so everybody on this host may use it: chmod 600 %s", info.Mode().Perm(), f.path)
+	case info.Mode().Perm()&0o002 != 0:
+		return nil, f.fault("its mode is %04o, so everybody on this host may change it: chmod 644 %s", info.Mode().Perm(), f.path)
 	}
 	data := make([]byte, info.Size())
 	n, err := in.ReadAt(data, 0)
@@ -129,7 +132,7 @@ func (f Files) Check() error {
 		if err == nil && f.Cert != "" {
 			pair, err := f.load()
 			if err == nil {
-				err = f.chains(pair.Leaf, roots)
+				err = f.chains(pair, roots)
 			}
 			errs = append(errs, err)
 		}

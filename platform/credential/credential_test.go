@@ -31,10 +31,7 @@ func TestCheck(t *testing.T) {
 		change(&f)
 		return f
 	}
-	keyText, err := os.ReadFile(good.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	keyText := read(t, good.Key)
 	tests := []struct {
 		name  string
 		files credential.Files
@@ -46,6 +43,7 @@ func TestCheck(t *testing.T) {
 		{name: "everything", files: with(func(f *credential.Files) {
 			f.NKey, f.StorePassword = nkey, file("password", "s3cret\n", 0o600)
 		})},
+		{name: "an authority in between", files: a.between()},
 		{name: "a group may read", files: credential.Files{NKey: file("group", userSeed, 0o440)}},
 		{name: "a decorated seed", files: credential.Files{NKey: file("decorated", "-----BEGIN USER NKEY SEED-----\n"+userSeed+"\n------END USER NKEY SEED------\n", 0o600)}},
 
@@ -57,10 +55,12 @@ func TestCheck(t *testing.T) {
 		{"a blank password", credential.Files{StorePassword: file("blank", "\n", 0o600)}, []string{"--store-password-file", "empty"}},
 		{"two passwords", credential.Files{StorePassword: file("two", "s3cret\ns3cret2\n", 0o600)}, []string{"more than one line"}},
 		{"too large", credential.Files{CA: file("large", strings.Repeat("x", 2<<20), 0o600)}, []string{"--tls-ca", "2097152", "1048576"}},
-		{"everybody may read the key", with(func(f *credential.Files) { f.Key = file("open.key", string(keyText), 0o604) }),
+		{"everybody may read the key", with(func(f *credential.Files) { f.Key = file("open.key", keyText, 0o604) }),
 			[]string{"--tls-key", "open.key", "0604", "chmod 600"}},
 		{"everybody may read the seed", credential.Files{NKey: file("open.nk", userSeed, 0o644)}, []string{"--nats-nkey", "0644", "chmod 600"}},
 		{"everybody may write the password", credential.Files{NATSPassword: file("open", "s3cret", 0o602)}, []string{"--nats-password-file", "0602"}},
+		{"everybody may write the authority", credential.Files{CA: file("open.ca", read(t, good.CA), 0o646)}, []string{"--tls-ca", "0646", "chmod 644"}},
+		{"everybody may write the certificate", with(func(f *credential.Files) { f.Cert = file("open.crt", read(t, good.Cert), 0o666) }), []string{"--tls-cert", "0666"}},
 		{"a certificate alone", credential.Files{CA: good.CA, Cert: good.Cert}, []string{"--tls-cert and --tls-key"}},
 		{"a pair without authority", credential.Files{Cert: good.Cert, Key: good.Key}, []string{"--tls-cert without --tls-ca"}},
 		{"seed and password", credential.Files{NKey: nkey, NATSPassword: nkey}, []string{"--nats-nkey and --nats-password-file"}},
@@ -93,7 +93,7 @@ func TestCheck(t *testing.T) {
 					t.Errorf("%q does not say %q", err, part)
 				}
 			}
-			for _, secret := range []string{"s3cret", userSeed[:20], accountSeed[:20], strings.Split(string(keyText), "\n")[1]} {
+			for _, secret := range []string{"s3cret", userSeed[:20], accountSeed[:20], strings.Split(keyText, "\n")[1]} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("%q shows a secret", err)
 				}

@@ -91,9 +91,35 @@ func (a *authority) worker(node string) credential.Files {
 	return a.pair("worker", time.Time{}, time.Time{}, credential.WorkerID(node))
 }
 
+// between is a pair that an authority in between signed, whose certificate comes
+// with it.
+func (a *authority) between() credential.Files {
+	a.t.Helper()
+	lower := &authority{t: a.t, dir: a.t.TempDir(), key: newKey(a.t), n: 1000}
+	der := a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, a.cert, lower.key)
+	var err error
+	if lower.cert, err = x509.ParseCertificate(der); err != nil {
+		a.t.Fatal(err)
+	}
+	files := lower.worker("node-0")
+	files.CA = filepath.Join(a.dir, "ca.crt")
+	chain := read(a.t, files.Cert) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	files.Cert = write(a.t, filepath.Join(lower.dir, "chain.crt"), chain, 0o644)
+	return files
+}
+
 func (a *authority) write(name, kind string, der []byte, mode os.FileMode) string {
 	a.t.Helper()
 	return write(a.t, filepath.Join(a.dir, name), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})), mode)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func write(t *testing.T, path, text string, mode os.FileMode) string {

@@ -118,10 +118,20 @@ func (f file) inTime(cert *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// chains refuses a certificate that the authorities did not sign: a bundle and a
-// pair of two deployments.
-func (f Files) chains(leaf *x509.Certificate, roots *x509.CertPool) error {
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+// chains refuses a certificate that the authorities did not sign, nor those in
+// between that come with it: a bundle and a pair of two deployments.
+func (f Files) chains(pair *tls.Certificate, roots *x509.CertPool) error {
+	between := x509.NewCertPool()
+	for _, der := range pair.Certificate[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return file{flag: flagCert, path: f.Cert}.fault("%w", err)
+		}
+		between.AddCert(c)
+	}
+	_, err := pair.Leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
 	if err != nil {
 		return file{flag: flagCert, path: f.Cert}.fault("it is none of --%s %s: %w", flagCA, f.CA, err)
 	}
