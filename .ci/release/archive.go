@@ -140,6 +140,9 @@ func create(name string, write func(io.Writer) error) (err error) {
 	return write(f)
 }
 
+// sums is the file with the checksums of all others.
+const sums = "SHA256SUMS"
+
 // checksums writes SHA256SUMS of all files of the folder, as sha256sum -c
 // reads it, and shows it.
 func checksums(folder string, out io.Writer) error {
@@ -147,17 +150,17 @@ func checksums(folder string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var sums strings.Builder
+	var text strings.Builder
 	for _, f := range files {
 		sum, err := digest(filepath.Join(folder, f.Name()))
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(&sums, "%s  %s\n", sum, f.Name())
+		_, _ = fmt.Fprintf(&text, "%s  %s\n", sum, f.Name())
 	}
-	_, _ = io.WriteString(out, sums.String())
-	return create(filepath.Join(folder, "SHA256SUMS"), func(w io.Writer) error {
-		_, err := io.WriteString(w, sums.String())
+	_, _ = io.WriteString(out, text.String())
+	return create(filepath.Join(folder, sums), func(w io.Writer) error {
+		_, err := io.WriteString(w, text.String())
 		return err
 	})
 }

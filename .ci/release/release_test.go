@@ -234,6 +234,21 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
+// TestOutIsOfReleases: --out replaces an earlier release, and nothing else.
+func TestOutIsOfReleases(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		ok   bool
+	}{{"spotserve_1.2.3_linux_amd64.tar.gz", true}, {sums, true}, {"thesis.tex", false}} {
+		dir := t.TempDir()
+		file := save(t, filepath.Join(dir, c.file), strings.NewReader("text"))
+		_, err := anew(dir)
+		if _, gone := os.Stat(file); (err == nil) != c.ok || (gone != nil) != c.ok {
+			t.Errorf("%s: error %v, file gone: %v; want %t", c.file, err, gone != nil, c.ok)
+		}
+	}
+}
+
 // extra keeps what a wrong call writes out of this folder.
 func extra(args []string) []string {
 	if strings.HasPrefix(args[0], "--") {

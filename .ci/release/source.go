@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,14 +99,26 @@ func output(cmd *exec.Cmd) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// anew makes an empty folder.
+// anew makes a folder that has nothing in it. What it removes is an earlier
+// release; a folder with anything else is somebody's, and is refused.
 func anew(dir string) (string, error) {
 	full, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	if err := os.RemoveAll(full); err != nil {
+	files, err := os.ReadDir(full)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
+	}
+	for _, f := range files {
+		if !f.Type().IsRegular() || f.Name() != sums && !strings.HasPrefix(f.Name(), "spotserve_") {
+			return "", fmt.Errorf("%s has %s, which is no file of a release: name another folder, or empty it", full, f.Name())
+		}
+	}
+	for _, f := range files {
+		if err := os.Remove(filepath.Join(full, f.Name())); err != nil {
+			return "", err
+		}
 	}
 	return full, os.MkdirAll(full, 0o755) //nolint:gosec // what is released is for everyone
 }
