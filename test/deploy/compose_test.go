@@ -18,7 +18,7 @@ import (
 func project(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
 	options, err := cli.NewProjectOptions([]string{filepath.Join(folder, "compose", "compose.yaml")},
-		cli.WithEnv([]string{"SPOTSERVE_UID=1000", "SPOTSERVE_GID=1000"}), cli.WithProfiles(profiles), cli.WithInterpolation(true))
+		cli.WithEnv([]string{"SPOTSERVE_UID=1000", "SPOTSERVE_GID=1000", "SPOTSERVE_TAG=1.2.3"}), cli.WithProfiles(profiles), cli.WithInterpolation(true))
 	if err != nil {
 		t.Fatal(err)
 	}
