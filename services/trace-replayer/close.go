@@ -32,11 +32,16 @@ func CloseOpen(ctx context.Context, b CloseBus, log *slog.Logger) (runs []string
 	if err != nil {
 		return nil, fmt.Errorf("read the runs: %w", err)
 	}
-	l, control, err := follow(ctx, b, &ledger{log: log, skips: skip.New(log, nil), limits: newLimits(), finished: finished})
+	l, starts, err := follow(ctx, b, &ledger{log: log, skips: skip.New(log, nil), limits: newLimits(), finished: finished})
 	if err != nil {
 		return nil, err
 	}
-	control.Stop()
+	starts.Stop()
+	for _, x := range l.excess {
+		if _, err := control.Publish(ctx, b, *refusal(x.seq, errors.New(x.reason))); err != nil {
+			return nil, fmt.Errorf("refuse start %d: %w", x.seq, err)
+		}
+	}
 	for _, e := range l.entries {
 		if err := closeOne(ctx, b, e); err != nil {
 			return runs, fmt.Errorf("close run %s of start %d: %w", e.run, e.seq, err)
@@ -61,7 +66,11 @@ func closeOne(ctx context.Context, b CloseBus, e *entry) error {
 		return err
 	}
 	if found {
-		_, _, timeline, wrong := resolve(e.start)
+		text, err := readStart(ctx, b, e.seq)
+		if err != nil {
+			return err
+		}
+		_, _, timeline, wrong := resolve(text)
 		c, err := resume(ctx, b, begun, timeline, wrong)
 		if err != nil {
 			return err

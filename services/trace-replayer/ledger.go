@@ -1,8 +1,10 @@
 package tracereplayer
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/spotserve/spotserve/core/event"
 	"github.com/spotserve/spotserve/platform/bus"
@@ -20,13 +22,13 @@ type ledger struct {
 	limits   limits
 	finished map[string]bool // runs that the planner had closed before
 	entries  []*entry
+	excess   []excess // starts beyond the limits without an answer in the stream
+	told     int      // of excess, from the first on: answered by this replayer
 }
 
-// entry is a start that is not dealt with.
+// entry is a start that is not dealt with. Its text stays in the stream.
 type entry struct {
 	seq      uint64
-	start    []byte
-	refused  string        // why it is not looked at; "" if it is
 	answered bool          // by this replayer, or in the stream
 	run      string        // once it is accepted
 	schema   int           // version of its events, likewise
@@ -44,14 +46,21 @@ func (e *entry) isStopped() bool {
 	}
 }
 
+// excess is a start that is refused without a look at it. There may be many.
+type excess struct {
+	seq    uint64
+	reason string
+	log    bool // say so there too
+}
+
 // take reads a start, a stop or an answer.
 func (l *ledger) take(m bus.Message) {
 	if m.Subject == wire.SubjectStart {
-		e := &entry{seq: m.Seq, stopped: make(chan struct{})}
-		if e.refused = l.limits.start(m, len(l.entries)); e.refused == "" {
-			e.start = m.Data
+		if reason := l.limits.start(m, len(l.entries)); reason != "" {
+			l.excess = append(l.excess, excess{m.Seq, reason, l.limits.told.Take(stored(m))})
+		} else {
+			l.enter(m.Seq)
 		}
-		l.entries = append(l.entries, e)
 		return
 	}
 	if m.Subject == wire.SubjectStop && len(m.Data) > MaxStopBytes {
@@ -66,20 +75,63 @@ func (l *ledger) take(m bus.Message) {
 	switch b := body.(type) {
 	case event.ExperimentAccepted:
 		e := l.of(b.StartSeq)
+		if e == nil && l.pass(b.StartSeq) { // who accepted it saw fewer wait
+			e = l.enter(b.StartSeq)
+		}
 		switch {
 		case e == nil || e.run != "":
 		case l.finished[b.Run]:
+			l.drop(e)
+		case b.Schema > event.SchemaVersion:
+			l.log.Error("a run of a newer schema version is left to newer services: update this one", "run", b.Run, "schema", b.Schema, "this_build", event.SchemaVersion)
 			l.drop(e)
 		default:
 			e.answered, e.run, e.schema = true, b.Run, b.Schema
 		}
 	case event.ExperimentRefused:
-		if e := l.of(b.StartSeq); e != nil && e.run == b.Run && !e.begun {
+		if e := l.of(b.StartSeq); e == nil {
+			l.pass(b.StartSeq)
+		} else if e.run == b.Run && !e.begun {
 			l.drop(e)
 		}
 	case event.StopExperiment:
-		l.stop(b.Run, l.limits.stops.Take(stored(m)))
+		l.stop(b.Run, l.limits.told.Take(stored(m)))
 	}
+}
+
+// enter puts a start in its place.
+func (l *ledger) enter(seq uint64) *entry {
+	e := &entry{seq: seq, stopped: make(chan struct{})}
+	i, _ := slices.BinarySearchFunc(l.entries, seq, func(e *entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	l.entries = slices.Insert(l.entries, i, e)
+	return e
+}
+
+// pass takes a start out of the excess, as the stream has its answer. It reports
+// whether it was there.
+func (l *ledger) pass(seq uint64) bool {
+	i, found := slices.BinarySearchFunc(l.excess, seq, func(x excess, seq uint64) int { return cmp.Compare(x.seq, seq) })
+	switch {
+	case !found:
+		return false
+	case i == 0: // as a rule: they are answered in their order
+		l.excess = l.excess[1:]
+	default:
+		l.excess = slices.Delete(l.excess, i, i+1)
+	}
+	if i < l.told {
+		l.told--
+	}
+	return true
+}
+
+// refuse returns the first start of the excess that this replayer has not answered.
+func (l *ledger) refuse() (x excess, ok bool) {
+	if l.told == len(l.excess) {
+		return x, false
+	}
+	l.told++
+	return l.excess[l.told-1], true
 }
 
 func (l *ledger) of(start uint64) *entry {

@@ -14,8 +14,8 @@ import (
 // What users may publish to start and stop runs. They are generous: a person or a
 // script that waits for its answers never meets them.
 const (
-	// MaxWaiting is how many starts may be on their way and runs wait for their
-	// turn; more are refused.
+	// MaxWaiting is how many starts may wait for their answer and runs for their
+	// turn, together; more are refused.
 	MaxWaiting = 1_000
 	// StartsPerSecond and StartBurst bound the starts, by the times at which the
 	// stream stored them.
@@ -29,22 +29,28 @@ const (
 // ledger is.
 type limits struct {
 	starts serve.Bucket
-	stops  serve.Bucket // of those that are told of in the log
+	told   serve.Bucket // what the log says of starts and stops that come to nothing
 }
 
 func newLimits() limits {
 	b := serve.Bucket{PerSecond: StartsPerSecond, Burst: StartBurst}
-	return limits{starts: b, stops: b}
+	return limits{starts: b, told: b}
 }
 
-// start says why a start is not looked at; "" if it is. waiting is how many are on
-// their way or wait.
+// Why a start is not looked at.
+var (
+	tooMany = fmt.Sprintf("%d starts and runs wait: that is as many as may, so stop some or send the start again later", MaxWaiting)
+	tooFast = fmt.Sprintf("starts come faster than allowed: %d a second, %d at once, so send it again later", StartsPerSecond, StartBurst)
+)
+
+// start says why a start is not looked at; "" if it is. waiting is how many starts
+// that were looked at, and runs, are not dealt with.
 func (l *limits) start(m bus.Message, waiting int) string {
 	switch {
 	case waiting >= MaxWaiting:
-		return fmt.Sprintf("%d starts and runs wait: allowed are %d, so stop some or send the start again later", waiting, MaxWaiting)
+		return tooMany
 	case !l.starts.Take(stored(m)):
-		return fmt.Sprintf("starts come faster than allowed: %d a second, %d at once, so send it again later", StartsPerSecond, StartBurst)
+		return tooFast
 	}
 	return ""
 }

@@ -21,38 +21,73 @@ func newLedger() *ledger {
 }
 
 // TestAFloodOfStarts: what comes too fast, or while too many wait, is refused with
-// what is allowed, and its bytes are not kept.
+// what is allowed, and is forgotten when the stream has the refusal.
 func TestAFloodOfStarts(t *testing.T) {
 	for name, c := range map[string]struct {
 		every  time.Duration
-		answer bool // each start is refused at once, so that none waits
+		answer bool // each start is answered at once, so that none waits
 		want   string
+		refuse int // about so many
 	}{
-		"that nobody answers": {time.Second, false, "1000 starts and runs wait: allowed are 1000"},
-		"too fast":            {time.Microsecond, true, "10 a second, 1000 at once"},
+		"that nobody answers": {time.Second, false, "1000 starts and runs wait", 49_000},
+		"too fast":            {time.Microsecond, true, "10 a second, 1000 at once", 49_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger()
 			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			start := make([]byte, 1<<20)
-			refused := 0
-			for seq := uint64(1); seq <= 50_000; seq++ {
+			const starts = 50_000
+			for seq := uint64(1); seq <= starts; seq++ {
 				at = at.Add(c.every)
-				l.take(bus.Message{Subject: wire.SubjectStart, Seq: seq, Data: append([]byte(nil), start[:100]...), Published: at})
-				e := l.of(seq)
-				if e.refused != "" {
-					if refused++; !strings.Contains(e.refused, c.want) || e.start != nil {
-						t.Fatalf("start %d: %q, %d bytes kept", seq, e.refused, len(e.start))
-					}
-				}
-				if c.answer || e.refused != "" {
+				l.take(bus.Message{Subject: wire.SubjectStart, Seq: seq, Data: []byte("x"), Published: at})
+				if e := l.of(seq); e != nil && c.answer {
 					l.drop(e)
 				}
 			}
-			if refused != 49_000 && !(c.answer && refused > 48_900) {
-				t.Errorf("%d of 50000 are refused", refused)
+			if n := len(l.excess); n < c.refuse-100 || n > c.refuse {
+				t.Errorf("%d of %d are refused", n, starts)
+			}
+			var refused []uint64
+			for x, ok := l.refuse(); ok; x, ok = l.refuse() {
+				if !strings.Contains(x.reason, c.want) {
+					t.Fatalf("start %d: %s", x.seq, x.reason)
+				}
+				refused = append(refused, x.seq)
+			}
+			for i, seq := range refused {
+				data, err := wire.EncodeControl(event.ExperimentRefused{StartSeq: seq, Reason: "full"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.take(bus.Message{Subject: wire.SubjectRefused, Seq: starts + 1 + uint64(i), Data: data, Published: at})
+			}
+			if len(l.excess) != 0 || l.told != 0 || !c.answer && len(l.entries) != MaxWaiting {
+				t.Errorf("left are %d refused starts and %d that wait", len(l.excess), len(l.entries))
 			}
 		})
+	}
+}
+
+// TestTheFirstAnswerCounts: a start that this replayer would refuse, and another one
+// has accepted, is a run; one of a newer schema version is none for this build.
+func TestTheFirstAnswerCounts(t *testing.T) {
+	l := newLedger()
+	for seq := uint64(1); seq <= MaxWaiting+3; seq++ {
+		l.take(bus.Message{Subject: wire.SubjectStart, Seq: seq, Data: []byte("x"), Published: time.Unix(int64(seq), 0)})
+	}
+	if x, ok := l.refuse(); !ok || x.seq != MaxWaiting+1 {
+		t.Fatalf("refused first is %+v, %t", x, ok)
+	}
+	for i, answer := range []string{`{"startSeq":"1002","run":"e2e-1002"}`, `{"startSeq":"5","run":"e2e-5","schema":"3"}`} {
+		l.take(bus.Message{Subject: wire.SubjectAccepted, Seq: 2000 + uint64(i), Data: []byte(answer)})
+	}
+	if e := l.of(1002); e == nil || e.run != "e2e-1002" || l.entries[len(l.entries)-1] != e {
+		t.Errorf("the start that another replayer accepted: %+v", e)
+	}
+	if e := l.of(5); e != nil {
+		t.Errorf("a run of a newer version: %+v", e)
+	}
+	if x, ok := l.refuse(); !ok || x.seq != MaxWaiting+3 {
+		t.Errorf("refused next is %+v, %t", x, ok)
 	}
 }
 

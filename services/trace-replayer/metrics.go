@@ -58,6 +58,7 @@ func (m *metrics) register(r prometheus.Registerer) (err error) {
 func (m *metrics) show(l *ledger) {
 	waiting, playing := 0, 0
 	if l != nil {
+		waiting = len(l.excess)
 		for _, e := range l.entries {
 			if e.begun {
 				playing++

@@ -26,7 +26,11 @@ func (s *service) play(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log := s.Log.With("run", run)
-	_, spec, timeline, wrong := resolve(e.start)
+	text, err := readStart(ctx, s.Bus, e.seq)
+	if err != nil {
+		return err
+	}
+	_, spec, timeline, wrong := resolve(text)
 	begun, found, err := actor.FindRun(ctx, s.Bus, run)
 	if schema == 1 {
 		spec.Limits = experiment.Limits{} // its planners know of none

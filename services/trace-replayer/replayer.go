@@ -122,6 +122,11 @@ func (s *service) lead(ctx context.Context) (err error) {
 	defer s.metrics.show(nil)
 	for {
 		s.metrics.show(ledger)
+		for x, ok := ledger.refuse(); ok; x, ok = ledger.refuse() {
+			if err := s.refuse(ctx, refusal(x.seq, errors.New(x.reason)), x.log); err != nil {
+				return ended(ctx, err)
+			}
+		}
 		for e := ledger.unanswered(); e != nil; e = ledger.unanswered() {
 			e.answered = true
 			if err := s.answer(ctx, e); err != nil {
@@ -220,26 +225,33 @@ func (s *service) answer(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	var answer event.Body = accepted
 	if refused != nil {
-		s.metrics.starts.WithLabelValues("refused").Inc()
-		s.Log.Warn("start refused", "seq", e.seq, "reason", refused.Reason)
-		answer = *refused
-	} else {
-		s.metrics.starts.WithLabelValues("accepted").Inc()
-		s.Log.Info("start accepted", "seq", e.seq, "run", accepted.Run)
+		return s.refuse(ctx, refused, true)
 	}
-	_, err = control.Publish(ctx, s.Bus, answer)
+	s.metrics.starts.WithLabelValues("accepted").Inc()
+	s.Log.Info("start accepted", "seq", e.seq, "run", accepted.Run)
+	_, err = control.Publish(ctx, s.Bus, accepted)
+	return err
+}
+
+// refuse says in public that a start is refused, and in the log if it is to.
+func (s *service) refuse(ctx context.Context, refused *event.ExperimentRefused, log bool) error {
+	s.metrics.starts.WithLabelValues("refused").Inc()
+	if log {
+		s.Log.Warn("start refused", "seq", refused.StartSeq, "reason", refused.Reason)
+	}
+	_, err := control.Publish(ctx, s.Bus, *refused)
 	return err
 }
 
 // check reads and resolves a start and asks whether the services that it needs
 // are here. The error is the bus's, not the user's.
 func (s *service) check(ctx context.Context, e *entry) (accepted event.ExperimentAccepted, refused *event.ExperimentRefused, err error) {
-	if e.refused != "" {
-		return accepted, refusal(e.seq, errors.New(e.refused)), nil
+	text, err := readStart(ctx, s.Bus, e.seq)
+	if err != nil {
+		return accepted, nil, err
 	}
-	start, spec, _, err := resolve(e.start)
+	start, spec, _, err := resolve(text)
 	if err == nil {
 		err = fits("custom-"+strconv.FormatUint(math.MaxUint64, 10), event.RunStarted{Spec: spec})
 	}
@@ -257,6 +269,23 @@ func (s *service) check(ctx context.Context, e *entry) (accepted event.Experimen
 		return accepted, refusal(e.seq, errors.New("limits on users' requests need services of schema version 2, and one of version 1 answers: update it, or leave the limits out")), nil
 	}
 	return event.ExperimentAccepted{StartSeq: e.seq, Run: fmt.Sprintf("%s-%d", start.Experiment, e.seq), Schema: schema}, nil, nil
+}
+
+// readStart reads the text of a start, which stays in the stream: all that may wait
+// would be too much to hold.
+func readStart(ctx context.Context, b bus.Follower, seq uint64) ([]byte, error) {
+	sub, err := b.Follow(ctx, bus.Control, bus.Position{Seq: seq}, wire.SubjectStart)
+	if err != nil {
+		return nil, fmt.Errorf("trace-replayer: read start %d: %w", seq, err)
+	}
+	defer sub.Stop()
+	m, ok := <-sub.C()
+	if !ok {
+		return nil, fmt.Errorf("trace-replayer: read start %d: %w", seq, errors.Join(ctx.Err(), sub.Err()))
+	} else if m.Seq != seq {
+		return nil, fmt.Errorf("trace-replayer: read start %d: it is not on the control stream, the next one is %d", seq, m.Seq)
+	}
+	return m.Data, nil
 }
 
 // resolve reads a start. The same start and files give the same experiment.
