@@ -15,10 +15,18 @@ type buffer struct {
 
 var pools [bits.UintSize]sync.Pool
 
+// classOf is which power of two floats hold n bytes.
+func classOf(n int) int {
+	words := (n + 3) / 4
+	return bits.Len(uint(max(words, 64) - 1))
+}
+
+// bufferBytes is how long a buffer of at least n bytes is.
+func bufferBytes(n int) int { return 4 << classOf(n) }
+
 // newBuffer returns a buffer of at least n bytes.
 func newBuffer(n int) *buffer {
-	words := (n + 3) / 4
-	class := bits.Len(uint(max(words, 64) - 1))
+	class := classOf(n)
 	if b, ok := pools[class].Get().(*buffer); ok {
 		return b
 	}

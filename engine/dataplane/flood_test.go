@@ -222,8 +222,7 @@ func TestAnnouncedMessagesAreBounded(t *testing.T) {
 		}
 	}
 	await(t, "what does not fit is refused", func() bool { return s.Conns() < inbox/message })
-	// Buffers are powers of two.
-	if grown, most := heap()-before, int64(2*inbox+40*(512<<10)); grown > most {
+	if grown, most := heap()-before, int64(inbox+40*(512<<10)); grown > most {
 		t.Errorf("%d bytes more are in use, allowed are %d", grown, most)
 	}
 }

@@ -74,10 +74,13 @@ func (b *inbox) give(n int) {
 	b.bytes -= int64(n)
 }
 
-// messageBytes is what a message takes besides its head and rows, about.
-const messageBytes = 256
+// messageBytes is what a message takes besides its buffer, about.
+const messageBytes = 320
 
-func (m *Message) size() int { return messageBytes + len(m.Head) + 4*len(m.Rows) }
+// cost is what a message with a head and rows of n bytes takes while it waits.
+func cost(n int) int { return messageBytes + bufferBytes(n) }
+
+func (m *Message) size() int { return messageBytes + 4*len(m.buffer.memory) }
 
 // discard forgets a message that take has counted.
 func (b *inbox) discard(m *Message) {

@@ -278,7 +278,7 @@ func (m *Mesh) nextStep(w *wire, h header, from Peer, device int) error {
 	if limit := m.server.options.MaxMessage; h.length < stepBytes || int(h.length-stepBytes) > limit {
 		return fmt.Errorf("%w: a step of %d bytes, allowed are %d to %d", ErrFrame, h.length, stepBytes, stepBytes+limit)
 	}
-	size := messageBytes + int(h.length-stepBytes)
+	size := cost(int(h.length - stepBytes))
 	if err := m.inbox.take(size); err != nil {
 		return err
 	}

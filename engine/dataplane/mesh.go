@@ -169,7 +169,7 @@ func (m *Mesh) send(ctx context.Context, device int, to Peer, h stepHead, head [
 
 // pass gives a copy of a message to another device of this node.
 func (m *Mesh) pass(from, to int, h stepHead, head []byte, rows []float32) error {
-	if err := m.inbox.take(messageBytes + len(head) + 4*len(rows)); err != nil {
+	if err := m.inbox.take(cost(len(head) + 4*len(rows))); err != nil {
 		return err
 	}
 	msg := newMessage(m.local(from), h, len(rows))

@@ -86,8 +86,9 @@ func TestReceiveByName(t *testing.T) {
 // What nobody waits for is dropped when its group moves on, and the memory with it.
 func TestOldStepsAreDropped(t *testing.T) {
 	big := make([]float32, 100_000)
-	a, b, pa, pb := pair(t, func(o *dataplane.Options) { o.InboxBytes = 1_500_000 })
-	// Each step leaves an answer and work behind; four of them would not fit.
+	a, b, pa, pb := pair(t, func(o *dataplane.Options) { o.InboxBytes = 2_000_000 })
+	// Each step leaves an answer and work behind; four of them, in buffers of 512 KiB,
+	// would not fit.
 	for n := range uint64(20) {
 		if err := a.Send(t.Context(), 0, pb, step(n), dataplane.Work, nil, big); err != nil {
 			t.Fatal(err)
