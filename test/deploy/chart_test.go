@@ -138,6 +138,7 @@ func TestChartIsLinted(t *testing.T) {
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, set, says string }{
+		{"no version of the images", "image.tag=", "image.tag: name the version of the images"},
 		{"an unknown setting", "planner.replica=3", "additional properties 'replica' not allowed"},
 		{"an even cluster", "nats.replicas=2", "value must be one of 1, 3, 5"},
 		{"more copies than servers", "streamReplicas=5", "allowed are at most nats.replicas, 3"},
@@ -150,7 +151,7 @@ func TestChartRefuses(t *testing.T) {
 		{"the host's network without its addresses", "worker.hostNetwork=true", "networkPolicy.nodeCIDRs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			exit := program.Run(t, ".", nil, helm(t), "template", "spotserve", chart, "--set="+c.set)
+			exit := program.Run(t, ".", nil, helm(t), "template", "spotserve", chart, "--set=image.tag=1.2.3", "--set="+c.set)
 			if exit.Code == 0 || !strings.Contains(exit.Stderr, c.says) {
 				t.Errorf("--set %s: exit code %d, says %q, want %q", c.set, exit.Code, exit.Stderr, c.says)
 			}

@@ -18,7 +18,7 @@ app.kubernetes.io/component: {{ .name }}
 name: {{ include "spotserve.fullname" .root }}-{{ .name }}
 labels:
   {{- include "spotserve.selector" . | nindent 2 }}
-  app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+  app.kubernetes.io/version: {{ .root.Values.image.tag | quote }}
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
   helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
@@ -35,7 +35,7 @@ annotations:
 {{- end }}
 
 {{- define "spotserve.image" -}}
-image: {{ .root.Values.image.registry }}/{{ .name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+image: {{ .root.Values.image.registry }}/{{ .name }}:{{ required "image.tag: name the version of the images" .root.Values.image.tag }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- end }}
 
