@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spotserve/spotserve/core/engineop"
@@ -20,6 +22,9 @@ const askGroup = 4095
 // connection may break with the question, or the answer, on it.
 const askAgain = 2 * time.Second
 
+// warnAgain is how long a pipeline whose steps fail warns of no other one.
+const warnAgain = time.Minute
+
 // line is a pipeline that this node has shards of, from the plan that starts it
 // until a plan that does not keep it, or a halt.
 type line struct {
@@ -36,9 +41,10 @@ type line struct {
 	// closed.
 	cached []landed
 
-	live   map[uint64]bool // sequences that were computed here; retention's mutex guards it
-	jobs   *queue[job]     // of the leader's seat
-	number uint64          // of the leader's last step
+	live   map[uint64]bool           // sequences that were computed here; retention's mutex guards it
+	jobs   *queue[job]               // of the leader's seat
+	number uint64                    // of the leader's last step
+	warned atomic.Pointer[time.Time] // when the log was last warned of a failed step; nil: never
 }
 
 // job is a step for a seat.
@@ -251,13 +257,23 @@ func (l *line) submit(op engineop.Compute) {
 		switch {
 		case l.ctx.Err() != nil: // halted: nobody waits for it
 		case err != nil:
-			l.node.log.Warn("a step has failed", "epoch", l.epoch, "step", j.step.String(), "error", err)
+			l.tellFailed(j.step, err)
 			l.node.emit(engineop.ComputeFailed{Epoch: op.Epoch, Pipeline: op.Pipeline, Group: op.Group, Step: op.Step, Reason: err.Error()})
 		default:
 			l.node.emit(engineop.Computed{Epoch: op.Epoch, Pipeline: op.Pipeline, Group: op.Group, Step: op.Step, Tokens: tokens})
 		}
 	}()
 	l.jobs.push(j)
+}
+
+// tellFailed logs a step that has failed: it is tried again and again, so at most one
+// a minute is a warning. The metrics count all of them.
+func (l *line) tellFailed(step dataplane.Step, err error) {
+	level, last, now := slog.LevelDebug, l.warned.Load(), time.Now()
+	if (last == nil || now.Sub(*last) >= warnAgain) && l.warned.CompareAndSwap(last, &now) {
+		level = slog.LevelWarn
+	}
+	l.node.log.Log(l.ctx, level, "a step has failed", "epoch", l.epoch, "step", step.String(), "error", err)
 }
 
 // await waits for the last stage's answer to a step.
