@@ -18,6 +18,7 @@ type manager interface {
 	Load() core.Load
 	Fleet() core.Fleet
 	Cause() core.Cause
+	Progress() (stage core.Stage, plans uint64)
 	Running(e event.Epoch, pipeline int) int
 }
 
@@ -46,7 +47,7 @@ type ledger struct {
 	counted core.Counts // of the core, so far
 
 	fleet   core.Fleet
-	noticed time.Time // the first notice of a preemption without a plan; zero if there is none
+	noticed time.Time // the first notice of a preemption that a plan is to answer; zero if there is none
 	epoch   event.Epoch
 	planned vtime.Time // the plan of epoch
 	starts  bool       // its pipelines do not serve yet
@@ -137,8 +138,6 @@ func (l *ledger) take(begin time.Time, ev event.Event) {
 	switch b := ev.Body.(type) {
 	case event.PreemptionNoticed:
 		l.notice(begin, ev.Time)
-	case event.PreemptionCancelled:
-		l.noticed = time.Time{} // it may stay without a plan
 	case event.WorkerSilent:
 		l.note(func() { l.silent.Add(float64(len(b.Nodes))) })
 	case event.BatchStarted:
@@ -220,8 +219,12 @@ func (l *ledger) say(now vtime.Time, b event.Body) {
 	}
 }
 
-// settle notes when the pipelines of a plan serve.
+// settle notes when the pipelines of a plan serve, and forgets notices that call for
+// no plan: of spare nodes, or taken back.
 func (l *ledger) settle(now vtime.Time) {
+	if stage, _ := l.Progress(); stage == core.Steady || stage == core.Awaiting {
+		l.noticed = time.Time{}
+	}
 	if !l.starts || l.Load().Starting {
 		return
 	}

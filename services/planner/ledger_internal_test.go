@@ -18,17 +18,21 @@ import (
 )
 
 // script is a core that answers each request, and chooses a configuration whenever
-// a pipeline exits.
+// a pipeline exits. A notice calls for that, but for those of the node "spare".
 type script struct {
 	seq    uint64
 	counts core.Counts
 	load   core.Load
+	stage  core.Stage
 }
 
-func (s *script) Counts() core.Counts          { return s.counts }
-func (s *script) Load() core.Load              { return s.load }
-func (s *script) Fleet() core.Fleet            { return core.Fleet{Ready: 2, Silent: 1} }
-func (s *script) Cause() core.Cause            { return core.Preemption }
+func (s *script) Counts() core.Counts { return s.counts }
+func (s *script) Load() core.Load     { return s.load }
+func (s *script) Fleet() core.Fleet   { return core.Fleet{Ready: 2, Silent: 1} }
+func (s *script) Cause() core.Cause   { return core.Preemption }
+func (s *script) Progress() (core.Stage, uint64) {
+	return s.stage, 0
+}
 func (s *script) Running(event.Epoch, int) int { return 3 }
 
 var epoch = event.Epoch{Term: 1, N: 1}
@@ -39,7 +43,14 @@ func (s *script) Step(now vtime.Time, ev event.Event) (out []effect.Effect) {
 		out = append(out, effect.Effect{Event: event.Event{Seq: s.seq, Body: b}})
 	}
 	switch b := ev.Body.(type) {
+	case event.PreemptionNoticed:
+		if !slices.Contains(b.Nodes, "spare") {
+			s.stage = core.Arranging
+		}
+	case event.PreemptionCancelled:
+		s.stage = core.Steady
 	case event.PipelineExited:
+		s.stage = core.Starting
 		s.load = core.Load{Pipelines: 1, Starting: true}
 		say(event.ConfigChosen{Epoch: epoch})
 		say(event.MigrationPlanned{Epoch: epoch, Estimate: 4 * time.Second, Steps: 1, ModelBytes: 10, CacheBytes: 20, DiskBytes: 30, ResumedRequests: 1, RequeuedRequests: 2})
@@ -51,7 +62,7 @@ func (s *script) Step(now vtime.Time, ev event.Event) (out []effect.Effect) {
 		s.load.Queued--
 		say(event.RequestCompleted{Record: event.RequestRecord{Request: b.Requests[0], Arrived: 0, Started: vtime.Seconds(2), Finished: now}})
 	case event.StageStarted:
-		s.load.Starting = false
+		s.stage, s.load.Starting = core.Steady, false
 	}
 	return out
 }
@@ -125,8 +136,8 @@ func mustShow(t *testing.T, metrics *prometheus.Registry, want map[string][]floa
 	}
 }
 
-// TestNoticeToPlan: from the first notice without a plan to the next plan; not
-// where the notice was taken back, and not of what is replayed.
+// TestNoticeToPlan: from the first notice that calls for a plan to that plan; not
+// where the notice calls for none or was taken back, and not of what is replayed.
 func TestNoticeToPlan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, metrics := book(t, lead{term: 1})
@@ -147,12 +158,15 @@ func TestNoticeToPlan(t *testing.T) {
 		now(9*time.Second, event.PipelineExited{})
 		play(10*time.Second, 9750*time.Millisecond, event.PreemptionNoticed{}) // read a little later
 		now(11*time.Second, event.PipelineExited{})                            // 1.25 s
-		play(60*time.Second, 12*time.Second, event.PreemptionNoticed{})        // replayed
+		now(12*time.Second, event.StageStarted{})
+		now(13*time.Second, event.PreemptionNoticed{Nodes: []string{"spare"}})
+		now(20*time.Second, event.PipelineExited{})
+		play(60*time.Second, 12*time.Second, event.PreemptionNoticed{}) // replayed
 		play(61*time.Second, 13*time.Second, event.PipelineExited{})
 		got := shown(t, metrics)
 		for name, want := range map[string][]float64{
 			"notice_to_plan_seconds":     {2, 4.25},
-			"notice_to_decision_seconds": {4, 0.25},
+			"notice_to_decision_seconds": {5, 0.25},
 		} {
 			if !slices.Equal(got[name], want) {
 				t.Errorf("%s: %v, want %v", name, got[name], want)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/spotserve/spotserve/core/event"
 	core "github.com/spotserve/spotserve/core/planner"
 	"github.com/spotserve/spotserve/platform/obs"
 )
@@ -66,6 +67,13 @@ var (
 	migrationTime  = prometheus.ExponentialBuckets(0.0625, 2, 12)
 )
 
+// rare are the events of which a planner takes few, so that the first one counts.
+var rare = []event.Body{
+	event.AcquisitionNoticed{}, event.InstanceLaunched{}, event.InstanceAcquired{}, event.InstanceLost{},
+	event.PreemptionNoticed{}, event.PreemptionCancelled{}, event.RebalanceRecommended{},
+	event.SpotCapacityOffered{}, event.SpotCapacityWithdrawn{}, event.WorkerJoined{}, event.WorkerSilent{},
+}
+
 func newMetrics() *metrics {
 	m := &metrics{
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -98,7 +106,7 @@ func newMetrics() *metrics {
 			"Wall time from the instant of a notice of a preemption to the planner's decision on it: who stops when, or that nobody has to.",
 			prometheus.ExponentialBuckets(1./1024, 2, 15)), // with one at a second
 		answers: histogram("notice_to_plan_seconds",
-			"Wall time from the first notice of a preemption to the plan that comes next, arranged interruptions included.",
+			"Wall time from the first notice of a preemption that calls for a plan to that plan, arranged interruptions included.",
 			prometheus.ExponentialBuckets(0.01, 2, 15)),
 		migration: migrationMetrics{
 			plannedBytes: counterBy("context", "migration_planned_bytes_total",
@@ -128,6 +136,9 @@ func newMetrics() *metrics {
 		{counter("caches_given_up_total", "KV caches of interrupted batches that could not move to the pipelines that were to inherit them."), func(c core.Counts) int { return c.CachesGivenUp }},
 	}
 	// Those of known labels are there from the start, so that their rates are.
+	for _, b := range rare {
+		m.events.WithLabelValues(string(b.Kind()))
+	}
 	for _, cause := range core.Causes {
 		m.reconfigurations.WithLabelValues(string(cause))
 	}
