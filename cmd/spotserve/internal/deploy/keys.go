@@ -166,13 +166,18 @@ func (s *set) users() (users []access.User, err error) {
 			continue
 		}
 		cert, err := readCert(s.path(e.Name(), roleCert))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it is made if it is asked for
-		} else if err != nil {
+		missing := errors.Is(err, fs.ErrNotExist)
+		switch {
+		case missing && slices.ContainsFunc(s.Nodes, func(node string) bool { return worker(node).Name() == e.Name() }):
+			continue // it is about to be made
+		case missing:
+			// Without it the worker would be no user any more, and nobody would know.
+			return nil, fmt.Errorf("%s is not there: name its --node to make it anew, or remove the folder if the node is gone", s.path(e.Name(), roleCert))
+		case err != nil:
 			return nil, err
 		}
 		of := credential.WorkerNodes(cert)
-		if len(of) != 1 || (access.User{Role: access.Worker, Node: of[0]}).Name() != e.Name() {
+		if len(of) != 1 || worker(of[0]).Name() != e.Name() {
 			return nil, fmt.Errorf("%s: it is not of the worker that its folder is for: move it away", s.path(e.Name(), roleCert))
 		}
 		nodes = append(nodes, of[0])
@@ -184,11 +189,13 @@ func (s *set) users() (users []access.User, err error) {
 			continue
 		}
 		for _, node := range slices.Compact(nodes) {
-			users = append(users, access.User{Role: role, Node: node})
+			users = append(users, worker(node))
 		}
 	}
 	return users, nil
 }
+
+func worker(node string) access.User { return access.User{Role: access.Worker, Node: node} }
 
 // user makes the folder of a user, and fills its public key in.
 func (s *set) user(u *access.User) (err error) {

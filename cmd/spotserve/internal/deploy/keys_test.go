@@ -285,6 +285,16 @@ func TestKeysRefuse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []string{"worker-node-9/tls.crt"}},
+		"a worker without its certificate": {func(o *deploy.Options) { o.Nodes = nil }, func(t *testing.T, o deploy.Options) {
+			t.Helper()
+			o.Nodes = []string{"node-0"}
+			whole(t, o)
+			for _, name := range []string{"tls.crt", "tls.key"} {
+				if err := os.Remove(filepath.Join(o.Out, "worker-node-0", name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, []string{"worker-node-0/tls.crt", "--node", "remove the folder"}},
 		"an authority that expired": {func(o *deploy.Options) { o.Now = now.AddDate(11, 0, 0) }, func(t *testing.T, o deploy.Options) {
 			t.Helper()
 			o.Now = now
