@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -44,12 +43,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	if err := programs.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(programs.Main(m))
 }
 
 func serve(options string) error {
@@ -71,8 +65,4 @@ func serve(options string) error {
 // serves comes before the URL of a server that has started.
 const serves = "serves at "
 
-// service builds a service.
-func service(t testing.TB, name string) string {
-	t.Helper()
-	return programs.Path(t, name, filepath.Join("..", "..", "services", name), "./cmd/"+name)
-}
+var service = programs.Service

@@ -5,7 +5,6 @@
 package deploy
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,16 +20,11 @@ import (
 var programs program.Folder
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := programs.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(programs.Main(m))
 }
 
 const (
-	repository = "../.."
+	repository = program.Repository
 	folder     = repository + "/deploy"
 )
 
@@ -49,7 +43,7 @@ func flags(t *testing.T, service string) map[string]bool {
 	helpMu.Lock()
 	defer helpMu.Unlock()
 	if helps[service] == nil {
-		file := programs.Path(t, service, filepath.Join(repository, "services", service), "./cmd/"+service)
+		file := programs.Service(t, service)
 		exit := program.Run(t, t.TempDir(), nil, file, "--help")
 		set := map[string]bool{}
 		for _, m := range flagOfHelp.FindAllStringSubmatch(exit.Stdout+exit.Stderr, -1) {

@@ -1,9 +1,7 @@
 package deployment
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,34 +14,16 @@ const patience = 3 * time.Minute
 var programs program.Folder
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := programs.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(programs.Main(m))
 }
 
-// repository is the root of the repository.
-const repository = "../.."
+const repository = program.Repository
 
-// spotserve builds the command line.
-func spotserve(t testing.TB) string {
-	t.Helper()
-	return programs.Path(t, "spotserve", filepath.Join(repository, "cmd", "spotserve"), ".")
-}
-
-// service builds a service.
-func service(t testing.TB, name string) string {
-	t.Helper()
-	return programs.Path(t, name, filepath.Join(repository, "services", name), "./cmd/"+name)
-}
-
-// natsServer builds the stock NATS server, in the version that is embedded.
-func natsServer(t testing.TB) string {
-	t.Helper()
-	return programs.Path(t, "nats-server", filepath.Join(repository, "test"), "github.com/nats-io/nats-server/v2")
-}
+var (
+	spotserve  = programs.Spotserve
+	service    = programs.Service
+	natsServer = programs.NATSServer
+)
 
 // within waits until a condition holds; what it says otherwise is told when it
 // never does.
