@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,12 +29,8 @@ var before struct {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	err := today.Remove()
-	if before.dir != "" && err == nil {
-		err = os.RemoveAll(before.dir)
-	}
-	if err != nil {
+	code := today.Main(m)
+	if err := os.RemoveAll(before.dir); err != nil { // of nothing does nothing
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -47,7 +45,7 @@ const commitFile = "testdata/version-before"
 // fails if all dependencies are asked for.
 func programs(t *testing.T, service string) (now, then string) {
 	t.Helper()
-	now = today.Path(t, service, filepath.Join("..", "..", "services", service), "./cmd/"+service)
+	now = today.Service(t, service)
 	before.once.Do(func() { before.dir, before.err = checkOut() })
 	if before.err != nil {
 		if os.Getenv(chtest.RequireEnv) == "1" {
@@ -102,6 +100,26 @@ func checkOut() (dir string, err error) {
 		return dir, fmt.Errorf("tar: %w\n%s", err, out)
 	}
 	return dir, os.Remove(archive)
+}
+
+var schemaVersion = regexp.MustCompile(`(?m)^const SchemaVersion = (\d+)$`)
+
+// schemaBefore is the schema version of the version before, which is there.
+func schemaBefore(t *testing.T) int {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(before.dir, "source", "core", "event", "event.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := schemaVersion.FindSubmatch(source)
+	if m == nil {
+		t.Fatal("the version before has no schema version")
+	}
+	v, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 func git(args ...string) (string, error) {
