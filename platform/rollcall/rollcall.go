@@ -142,7 +142,11 @@ func unasked(caller context.Context, err error) error {
 // repeat is the pause between calls, in wall time.
 const repeat = 500 * time.Millisecond
 
-// values lists the services that answered, each once, builds apart.
-func values(present map[string]event.ServicePresent) []event.ServicePresent {
-	return slices.Collect(maps.Values(present))
+// values lists the services that answered, each once, builds apart, in the order of
+// their names.
+func values(present map[string]event.ServicePresent) (out []event.ServicePresent) {
+	for _, name := range slices.Sorted(maps.Keys(present)) {
+		out = append(out, present[name])
+	}
+	return out
 }
