@@ -50,6 +50,10 @@ func (l *looker) servers(ctx context.Context, s *doctor.Seen) {
 	s.Servers = each(ctx, l.Timeout, strings.Split(l.NATS, ","), func(_ context.Context, at string) doctor.Server {
 		at = strings.TrimSpace(at)
 		seen := doctor.Server{URL: redacted(at), Loopback: isLoopback(at)}
+		if _, err := parseURL(at); err != nil {
+			seen.Err = errURL
+			return seen
+		}
 		a, err := dial(at, l.Credentials, l.Timeout)
 		if err != nil {
 			seen.Err = err
@@ -72,6 +76,9 @@ func (l *looker) servers(ctx context.Context, s *doctor.Seen) {
 		a.close()
 	}
 }
+
+// errURL stands for an error of net/url, which would repeat the password.
+var errURL = errors.New("the URL is not well formed: special characters of a password have to be percent-encoded")
 
 // redacted is a URL without its password or token.
 func redacted(text string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -17,8 +18,8 @@ import (
 const mostAnswer = 16 << 20
 
 // get reads an answer over HTTP.
-func get(ctx context.Context, url string) (status int, body []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, at string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -32,18 +33,27 @@ func get(ctx context.Context, url string) (status int, body []byte, err error) {
 	return response.StatusCode, body, err
 }
 
-// base is a URL whose scheme and path may be left out.
-func base(text string) string {
+// base is a URL whose scheme and path may be left out; shown is it without its
+// password.
+func base(text string) (at, shown string, err error) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(text, "/"), "/metrics")
+	at = strings.TrimSuffix(strings.TrimSuffix(text, "/"), "/metrics")
+	if _, err := url.Parse(at); err != nil {
+		return "", redacted(at), errURL
+	}
+	return at, redacted(at), nil
 }
 
 // endpoint asks a service whether it is ready, and for its metrics.
 func (l *looker) endpoint(ctx context.Context, at string) doctor.Endpoint {
-	e := doctor.Endpoint{URL: base(at)}
-	status, body, err := get(ctx, e.URL+"/readyz")
+	at, shown, err := base(at)
+	e := doctor.Endpoint{URL: shown, Err: err}
+	if err != nil {
+		return e
+	}
+	status, body, err := get(ctx, at+"/readyz")
 	if err != nil {
 		e.Err = err
 		return e
@@ -63,7 +73,7 @@ func (l *looker) endpoint(ctx context.Context, at string) doctor.Endpoint {
 	for _, u := range answer.Unmet {
 		e.Unmet = append(e.Unmet, strings.TrimSuffix(u.Name+": "+u.Reason, ": "))
 	}
-	status, body, err = get(ctx, e.URL+"/metrics")
+	status, body, err = get(ctx, at+"/metrics")
 	switch {
 	case err != nil:
 		e.MetricsErr = err
@@ -77,7 +87,11 @@ func (l *looker) endpoint(ctx context.Context, at string) doctor.Endpoint {
 
 // monitor asks a NATS server about itself.
 func (l *looker) monitor(ctx context.Context, at string) doctor.Monitor {
-	m := doctor.Monitor{URL: base(at)}
+	at, shown, err := base(at)
+	m := doctor.Monitor{URL: shown, Err: err}
+	if err != nil {
+		return m
+	}
 	var storage struct {
 		Disabled bool  `json:"disabled"`
 		Used     int64 `json:"storage"`
@@ -92,7 +106,7 @@ func (l *looker) monitor(ctx context.Context, at string) doctor.Monitor {
 		Slow int64  `json:"slow_consumers"`
 	}
 	for path, into := range map[string]any{"/jsz": &storage, "/varz": &server} {
-		status, body, err := get(ctx, m.URL+path)
+		status, body, err := get(ctx, at+path)
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("%s answers with status %d", path, status)
 		}
