@@ -19,6 +19,8 @@ import (
 // Wall times of the server.
 const (
 	headerTimeout   = 5 * time.Second
+	answerTimeout   = 30 * time.Second // for a reader that is slow
+	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 3 * time.Second // for the requests under way
 )
 
@@ -55,6 +57,8 @@ func Listen(addr string, metrics prometheus.Gatherer, ready *Readiness, log *slo
 	s.http = &http.Server{
 		Handler:           handler(metrics, ready),
 		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	log.Info("serving metrics and health", "url", "http://"+s.Addr())
