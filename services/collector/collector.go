@@ -374,7 +374,8 @@ func (s *service) tell(ctx context.Context, finished event.Event) error {
 	delete(s.recorded, finished.Run)
 	ev := event.Event{
 		Run: finished.Run, Source: event.SourceCollector, Seq: 1, Time: finished.Time, Cause: finished.ID(),
-		Version: finished.Version, Body: event.RunRecorded{Run: finished.Run, Rows: rows},
+		// A run of the next version is read, and told of in this build's.
+		Version: min(finished.Version, event.SchemaVersion), Body: event.RunRecorded{Run: finished.Run, Rows: rows},
 	}
 	return actor.Publish(ctx, s.Bus, ev)
 }

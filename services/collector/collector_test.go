@@ -461,6 +461,28 @@ func TestWhatIsInHandIsStoredAtTheEnd(t *testing.T) {
 }
 
 // TestWhatCannotBeReadIsSkipped, once: it does not come back.
+// TestARunOfTheNextVersionIsRecorded by a collector of the version before.
+func TestARunOfTheNextVersionIsRecorded(t *testing.T) {
+	atDesk(t, func(t *testing.T, d *desk) {
+		d.start()
+		for _, ev := range history("e2e-1", 3) {
+			subject, err := wire.Subject(ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := wire.Encode(ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = append(data, 7<<3, event.SchemaVersion+1) // of a field that is said twice the last one counts
+			if err := d.bus.Publish(t.Context(), bus.Outgoing{Subject: subject, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.recorded("e2e-1", 3)
+	})
+}
+
 func TestWhatCannotBeReadIsSkipped(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.start()
