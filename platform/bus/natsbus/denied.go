@@ -28,10 +28,11 @@ type denials struct {
 	mu      sync.Mutex
 	waiting map[*wait]struct{}
 	said    map[string]bool // of what the log has told
+	untold  map[string]bool // of what no call has been told
 }
 
 func newDenials() *denials {
-	return &denials{waiting: make(map[*wait]struct{}), said: make(map[string]bool)}
+	return &denials{waiting: make(map[*wait]struct{}), said: make(map[string]bool), untold: make(map[string]bool)}
 }
 
 // wait is a call that uses subjects.
@@ -112,6 +113,9 @@ func (c *conn) refused(text error) {
 		}
 	}
 	what := verb + " " + kindOf(subject)
+	if len(tell) == 0 {
+		d.untold[what] = true
+	}
 	first := !d.said[what] && !expected
 	if first {
 		d.said[what] = true
@@ -131,12 +135,15 @@ func (o Options) denied(verb, subject string) error {
 		bus.ErrDenied, o.where(), o.who(), verb, subject)
 }
 
-// wasDenied is the error of a subject that the server refused before on this
-// connection; nil if it did not.
+// wasDenied is the error of a subject that the server refused and that no call was
+// told of; nil if there is none. The call after it tries again: the server may have
+// taken new rights meanwhile, without a new connection.
 func (c *conn) wasDenied(verb, subject string) error {
 	c.denials.mu.Lock()
 	defer c.denials.mu.Unlock()
-	if c.denials.said[verb+" "+kindOf(subject)] {
+	what := verb + " " + kindOf(subject)
+	if c.denials.untold[what] {
+		delete(c.denials.untold, what)
 		return c.options.denied(verb, subject)
 	}
 	return nil

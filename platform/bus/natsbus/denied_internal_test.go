@@ -9,6 +9,22 @@ import (
 	"github.com/spotserve/spotserve/platform/bus"
 )
 
+// TestARefusedSignalIsTriedAgain: the next one is told, and the one after it is sent:
+// the server may have taken new rights.
+func TestARefusedSignalIsTriedAgain(t *testing.T) {
+	const subject = "spot.signal.heartbeat.worker.n"
+	c := &conn{options: Options{URL: "nats://here", Log: slog.New(slog.DiscardHandler)}, denials: newDenials()}
+	for range 2 {
+		c.refused(errors.New(`nats: Permissions Violation for Publish to "` + subject + `"`))
+		if err := c.wasDenied(publishes, subject); !errors.Is(err, bus.ErrDenied) {
+			t.Errorf("the next one: %v, want a refusal", err)
+		}
+		if err := c.wasDenied(publishes, subject); err != nil {
+			t.Errorf("the one after it: %v", err)
+		}
+	}
+}
+
 // TestARefusalIsOfItsSubject: no call fails for what another one may not do.
 func TestARefusalIsOfItsSubject(t *testing.T) {
 	c := &conn{options: Options{URL: "nats://here", Log: slog.New(slog.DiscardHandler)}, denials: newDenials()}

@@ -18,7 +18,7 @@ func (b *Bus) Signal(ctx context.Context, subject string, data []byte) error {
 		return err
 	}
 	return b.link.do(ctx, b.open, nil, func(_ context.Context, c *conn) error {
-		// Nobody answers a signal; a refusal is known from the second one on.
+		// Nobody answers a signal; a refusal of one is told to the next.
 		if err := c.wasDenied(publishes, subject); err != nil {
 			return err
 		}
