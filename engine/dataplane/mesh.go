@@ -97,8 +97,9 @@ func (m *Mesh) Close() {
 		m.server.meshes.remove(m)
 		m.cancel()
 		m.inbox.end(ErrClosed)
+		over := fmt.Errorf("%w: epoch %s of run %s is over at %s", ErrEpoch, m.epoch, m.run, m.server.options.Node)
 		for _, in := range inbound {
-			in.end(fmt.Errorf("%w: epoch %s of run %s is over at %s", ErrEpoch, m.epoch, m.run, m.server.options.Node))
+			m.wg.Go(func() { in.end(over) }) // a peer that reads nothing holds up no other's
 		}
 	}
 	m.wg.Wait()
