@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/spf13/pflag"
 )
@@ -63,7 +64,7 @@ func (f file) fault(format string, args ...any) error {
 // refused, an authority's would let anybody in, and so is a secret that everybody
 // may read. A group may: an orchestrator gives a mounted secret one.
 func (f file) read() ([]byte, error) {
-	in, err := os.Open(f.path)
+	in, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for its writer
 	if err != nil {
 		return nil, f.fault("cannot be read: %w", reason(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +33,10 @@ func TestCheck(t *testing.T) {
 		return f
 	}
 	keyText := read(t, good.Key)
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name  string
 		files credential.Files
@@ -50,6 +55,7 @@ func TestCheck(t *testing.T) {
 		{"no such authority", credential.Files{CA: dir + "/none"}, []string{"--tls-ca " + dir + "/none", "no such file"}},
 		{"no such seed", credential.Files{NKey: dir + "/none"}, []string{"--nats-nkey " + dir + "/none", "no such file"}},
 		{"no such password", credential.Files{NATSPassword: dir + "/none"}, []string{"--nats-password-file " + dir + "/none", "no such file"}},
+		{"a pipe", credential.Files{StorePassword: pipe}, []string{"--store-password-file " + pipe, "special file"}},
 		{"a folder", credential.Files{StorePassword: dir}, []string{"--store-password-file", "folder"}},
 		{"empty", credential.Files{StorePassword: file("empty", "", 0o600)}, []string{"--store-password-file", "empty"}},
 		{"a blank password", credential.Files{StorePassword: file("blank", "\n", 0o600)}, []string{"--store-password-file", "empty"}},
