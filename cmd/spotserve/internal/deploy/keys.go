@@ -162,7 +162,7 @@ func (s *set) users() (users []access.User, err error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), string(access.Worker)+"-") {
+		if !strings.HasPrefix(e.Name(), string(access.Worker)+"-") || !isFolder(s.path(e.Name())) {
 			continue
 		}
 		cert, err := readCert(s.path(e.Name(), roleCert))
@@ -193,6 +193,12 @@ func (s *set) users() (users []access.User, err error) {
 		}
 	}
 	return users, nil
+}
+
+// isFolder reports whether there is a folder, also behind a link.
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func worker(node string) access.User { return access.User{Role: access.Worker, Node: node} }

@@ -206,6 +206,23 @@ func TestUsersFollowTheFolders(t *testing.T) {
 	}
 }
 
+// TestAFolderBehindALink is one of the deployment's.
+func TestAFolderBehindALink(t *testing.T) {
+	o := options(t, "node-0")
+	before := keys(t, o)
+	folder, moved := filepath.Join(o.Out, "worker-node-0"), filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(folder, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(moved, folder); err != nil {
+		t.Fatal(err)
+	}
+	o.Nodes = nil
+	if after := keys(t, o); !slices.Equal(after.Users, before.Users) {
+		t.Errorf("the users are %v, were %v", after.Users, before.Users)
+	}
+}
+
 // TestHosts: a server's certificate that lacks a host is not made anew unless
 // somebody says so, and keeps the hosts that it has.
 func TestHosts(t *testing.T) {

@@ -49,15 +49,18 @@ func settings(stream Stream) []struct {
 		{c.MaxMsgs > 0, fmt.Sprintf("it keeps %d messages: a run with more breaks off", c.MaxMsgs), limitMend(stream.Name, "--max-msgs=-1")},
 		{c.MaxBytes > 0, fmt.Sprintf("it keeps %s: a run with more breaks off", size(c.MaxBytes)), limitMend(stream.Name, "--max-bytes=-1")},
 		{stream.MaxMessage > 0 && (c.MaxMsgSize <= 0 || c.MaxMsgSize > stream.MaxMessage),
-			fmt.Sprintf("a message may have %s, want at most %s", bounded(c.MaxMsgSize), size(int64(stream.MaxMessage))), "start a trace-replayer, a planner or a collector of this build: it sets the bound"},
+			fmt.Sprintf("a message may have %s, want at most %s", bounded(c.MaxMsgSize), size(int64(stream.MaxMessage))), boundMend},
 		{stream.MaxMessage > 0 && c.MaxMsgSize > 0 && c.MaxMsgSize < stream.MaxMessage,
-			fmt.Sprintf("a message may have %s, want %s: larger starts are refused", size(int64(c.MaxMsgSize)), size(int64(stream.MaxMessage))), "start a trace-replayer, a planner or a collector of this build: it sets the bound"},
+			fmt.Sprintf("a message may have %s, want %s: larger starts are refused", size(int64(c.MaxMsgSize)), size(int64(stream.MaxMessage))), boundMend},
 		{!stream.Bucket && c.Duplicates < shortestWindow, fmt.Sprintf("it knows repeated messages for %s, want %s", c.Duplicates, shortestWindow), limitMend(stream.Name, "--dupe-window="+shortestWindow.String())},
 	}
 }
 
 // shortestWindow is longer than a service tries to store a message (30 s).
 const shortestWindow = time.Minute
+
+// boundMend names who may change a stream that is there.
+const boundMend = "start a collector of this build: it sets the bound"
 
 func limitMend(stream, flag string) string { return "nats stream edit " + stream + " " + flag }
 
