@@ -35,7 +35,7 @@ annotations:
 {{- end }}
 
 {{- define "spotserve.image" -}}
-image: {{ .root.Values.image.registry }}/{{ .name }}:{{ required "image.tag: name the version of the images" .root.Values.image.tag }}
+image: {{ printf "%s/%s:%v" .root.Values.image.registry .name (required "image.tag: name the version of the images" .root.Values.image.tag) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- end }}
 
