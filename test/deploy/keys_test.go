@@ -23,7 +23,7 @@ var passwords = []string{"collector/store.password", "plotter/store.password", "
 func TestKeysAreWhatIsMounted(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keys")
-	spotserve := programs.Path(t, "spotserve", filepath.Join(repository, "cmd", "spotserve"), ".")
+	spotserve := programs.Spotserve(t)
 	if exit := program.Run(t, t.TempDir(), nil, spotserve, "deploy", "keys", "--out", keys, "--node", "node-0", "--node", "node-1", "--node", "node-2"); exit.Code != 0 {
 		t.Fatalf("spotserve deploy keys: exit code %d: %s", exit.Code, exit.Stderr)
 	}

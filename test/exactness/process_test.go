@@ -5,7 +5,6 @@ package exactness
 import (
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,7 +62,7 @@ func (r *remote) theBus() bus.Bus { return r.bus }
 // serve starts a service and waits until it can take part in a run.
 func (r *remote) serve(name string, args ...string) *program.Process {
 	r.t.Helper()
-	file := programs.Path(r.t, name, filepath.Join("..", "..", "services", name), "./cmd/"+name)
+	file := programs.Service(r.t, name)
 	p := program.Start(r.t, r.t.TempDir(), nil, file, append(args, "--nats", r.url, "--metrics-listen", "127.0.0.1:0")...)
 	p.Await(r.t, "url=http://")
 	_, url, _ := strings.Cut(p.Stderr.String(), "url=http://")
