@@ -460,7 +460,6 @@ func TestWhatIsInHandIsStoredAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestWhatCannotBeReadIsSkipped, once: it does not come back.
 // TestARunOfTheNextVersionIsRecorded by a collector of the version before.
 func TestARunOfTheNextVersionIsRecorded(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
@@ -483,6 +482,7 @@ func TestARunOfTheNextVersionIsRecorded(t *testing.T) {
 	})
 }
 
+// TestWhatCannotBeReadIsSkipped, once: it does not come back.
 func TestWhatCannotBeReadIsSkipped(t *testing.T) {
 	atDesk(t, func(t *testing.T, d *desk) {
 		d.start()
